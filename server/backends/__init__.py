@@ -1,0 +1,1 @@
+"""Infrastructure behind the ports, one module per technology. A backend knows no other."""

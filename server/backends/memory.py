@@ -1,0 +1,240 @@
+"""Conversations, logs, leases and the bell in this process' memory: for tests, and for a server that may forget."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from server.errors import Conflict, LeaseLost, NotFound, TooMany
+from server.model import (
+    Accepted,
+    Conversation,
+    Draft,
+    Entry,
+    InboundMessage,
+    Lease,
+    Page,
+    Question,
+    Reply,
+    Settled,
+)
+
+CLAIM_MS = 7 * 86_400_000
+
+
+@dataclass(slots=True)
+class Kept:
+    """A conversation and what is known of it. The entry at offset n is `entries[n - 1]`."""
+
+    conversation: Conversation
+    entries: list[Entry] = field(default_factory=list)
+    lease: Lease | None = None
+    lease_until: int = 0
+    attempt: int = 0
+    due_at: int = 0
+    tries: int = 0
+    failures: int = 0
+
+    def waiting(self) -> list[Question]:
+        answered = self.conversation.answered
+        return [entry for entry in self.entries[answered:] if isinstance(entry, Question)]
+
+    def append(self, entry: Entry, *, answered: int) -> None:
+        self.entries.append(entry)
+        self.conversation = replace(
+            self.conversation, offset=entry.offset, answered=answered, updated_at=entry.created_at
+        )
+
+
+class MemoryStore:
+    """Implements the ports Conversations, Log and Leases. Nothing outlives the process."""
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.time,
+        lease_seconds: float,
+        most_waiting: int,
+        page_bytes: int = 256 * 1024,
+    ) -> None:
+        self._clock = clock
+        self._lease_ms = int(lease_seconds * 1000)
+        self._most_waiting = most_waiting
+        self._page_bytes = page_bytes
+        self._kept: dict[str, Kept] = {}
+        self._current: dict[tuple[str, str], str] = {}
+        self._claims: dict[tuple[str, str], Accepted] = {}
+        self.dead_letters: list[Reply] = []
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
+
+    # --- Conversations ---
+
+    async def current(self, person: str, channel: str, assistant: str) -> Conversation:
+        known = self._current.get((person, channel))
+        return self._kept[known].conversation if known else await self.create(person, channel, assistant)
+
+    async def create(self, person: str, channel: str, assistant: str) -> Conversation:
+        now = self._now()
+        new = Conversation(
+            f"c_{secrets.token_hex(12)}", person, channel, assistant, secrets.token_hex(6), 0, 0, now, now
+        )
+        self._kept[new.id] = Kept(new)
+        self._current[person, channel] = new.id
+        return new
+
+    async def find(self, person: str, conversation_id: str) -> Conversation:
+        return self._of(person, conversation_id).conversation
+
+    async def recent(self, person: str, limit: int) -> Sequence[Conversation]:
+        mine = [kept.conversation for kept in self._kept.values() if kept.conversation.person == person]
+        return sorted(mine, key=lambda one: (one.updated_at, one.created_at), reverse=True)[:limit]
+
+    # --- Log ---
+
+    async def accept(self, message: InboundMessage) -> Accepted:
+        earlier = self._claims.get((message.person, message.message_id))
+        if earlier is not None and earlier.created_at > self._now() - CLAIM_MS:
+            if earlier.text != message.text:
+                raise Conflict("This messageId was used before with another text; take a new one.", code="id_conflict")
+            return replace(earlier, duplicate=True)
+        kept = self._of(message.person, message.conversation_id)
+        if (waiting := len(kept.waiting())) >= self._most_waiting:
+            raise TooMany(
+                f"{waiting} messages of this conversation wait for their answer; wait for one.",
+                code="too_many_waiting",
+                retry_after=5,
+            )
+        question = Question(len(kept.entries) + 1, message.message_id, message.text, self._now())
+        kept.append(question, answered=kept.conversation.answered)
+        accepted = Accepted(
+            message.conversation_id, message.message_id, question.offset, message.text, question.created_at
+        )
+        self._claims[message.person, message.message_id] = accepted
+        return accepted
+
+    async def after(self, conversation_id: str, offset: int, limit: int) -> Page:
+        return self._cut(self._kept[conversation_id].entries[offset:], limit)
+
+    async def before(self, conversation_id: str, offset: int | None, limit: int) -> Page:
+        entries = self._kept[conversation_id].entries
+        page = self._cut(entries[: None if offset is None else max(0, offset - 1)][::-1], limit)
+        return Page(page.entries[::-1], page.more)
+
+    def _cut(self, entries: Sequence[Entry], limit: int) -> Page:
+        kept: list[Entry] = []
+        size = 0
+        for entry in entries:
+            size += len(text_of(entry).encode())
+            if len(kept) == limit or (kept and size > self._page_bytes):
+                return Page(tuple(kept), more=True)
+            kept.append(entry)
+        return Page(tuple(kept), more=False)
+
+    async def waiting(self, limit: int) -> Sequence[str]:
+        now = self._now()
+        idle = (
+            one.conversation.id
+            for one in self._kept.values()
+            if one.lease_until <= now and one.due_at <= now and one.waiting()
+        )
+        return [conversation_id for conversation_id, _ in zip(idle, range(limit), strict=False)]
+
+    # --- Leases ---
+
+    async def take(self, conversation_id: str, owner: str) -> Lease | None:  # noqa: ARG002  there is one owner
+        kept, now = self._kept.get(conversation_id), self._now()
+        if kept is None or kept.lease_until > now or kept.due_at > now or not (waiting := kept.waiting()):
+            return None
+        kept.attempt += 1
+        kept.tries += 1
+        return self._lend(kept, waiting[0])
+
+    def _lend(self, kept: Kept, question: Question) -> Lease:
+        one = kept.conversation
+        kept.lease_until = self._now() + self._lease_ms
+        kept.lease = Lease(one.id, one.person, one.assistant, kept.attempt, question, kept.tries, kept.failures)
+        return kept.lease
+
+    async def renew(self, lease: Lease) -> None:
+        self._held(lease).lease_until = self._now() + self._lease_ms
+
+    async def answer(self, lease: Lease, draft: Draft) -> Settled:
+        kept, question = self._kept[lease.conversation_id], lease.question
+        if kept.attempt == lease.attempt and kept.conversation.answered >= question.offset:
+            return Settled(reply_to(kept, question.offset), kept.lease)
+        self._held(lease)
+        reply = Reply(len(kept.entries) + 1, question.offset, question.message_id, draft, self._now())
+        kept.append(reply, answered=question.offset)
+        if draft.code is not None:
+            self.dead_letters.append(reply)
+        kept.failures = kept.due_at = 0
+        if waiting := kept.waiting():
+            kept.tries = 1
+            return Settled(reply, self._lend(kept, waiting[0]))
+        kept.tries = 0
+        self._let_go(kept)
+        return Settled(reply, None)
+
+    async def fail(self, lease: Lease, retry_after: float) -> None:
+        kept = self._held(lease)
+        kept.failures += 1
+        kept.due_at = self._now() + int(retry_after * 1000)
+        self._let_go(kept)
+
+    async def hand_back(self, lease: Lease) -> None:
+        self._let_go(self._held(lease))
+
+    def _let_go(self, kept: Kept) -> None:
+        kept.lease, kept.lease_until = None, 0
+
+    def _held(self, lease: Lease) -> Kept:
+        kept = self._kept[lease.conversation_id]
+        if kept.lease is None or kept.attempt != lease.attempt or kept.lease.question != lease.question:
+            raise LeaseLost(f"attempt {lease.attempt} no longer holds conversation {lease.conversation_id}")
+        return kept
+
+    def _of(self, person: str, conversation_id: str) -> Kept:
+        kept = self._kept.get(conversation_id)
+        if kept is None or kept.conversation.person != person:
+            raise NotFound("No such conversation; listConversations shows yours.", code="unknown_conversation")
+        return kept
+
+
+class MemoryBell:
+    """Rings within this process. A conversation that already waits to be heard is not rung twice."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, None] = {}
+        self._rung = asyncio.Event()
+
+    async def ring(self, conversation_id: str, delay: float = 0) -> None:
+        if delay > 0:
+            asyncio.get_running_loop().call_later(delay, self._ring, conversation_id)
+        else:
+            self._ring(conversation_id)
+
+    def _ring(self, conversation_id: str) -> None:
+        self._due[conversation_id] = None
+        self._rung.set()
+
+    async def rings(self) -> AsyncIterator[str]:
+        while True:
+            await self._rung.wait()
+            while self._due:
+                conversation_id = next(iter(self._due))
+                del self._due[conversation_id]
+                yield conversation_id
+            self._rung.clear()
+
+
+def reply_to(kept: Kept, question: int) -> Reply:
+    return next(entry for entry in kept.entries if isinstance(entry, Reply) and entry.question == question)
+
+
+def text_of(entry: Entry) -> str:
+    return entry.draft.text if isinstance(entry, Reply) else entry.text

@@ -1,0 +1,36 @@
+"""SQLite, MySQL or PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from server.backends.sql.database import Database
+from server.backends.sql.migrate import upgrade
+from server.backends.sql.store import SqlStore
+
+__all__ = ["SqlStore", "open_sql"]
+
+
+@asynccontextmanager
+async def open_sql(
+    url: str,
+    *,
+    sole: bool,
+    lease_seconds: float,
+    most_waiting: int,
+    page_bytes: int = 256 * 1024,
+    clock: Callable[[], float] = time.time,
+) -> AsyncIterator[SqlStore]:
+    """Upgrade the schema and open the store. `sole`: nobody else has this database, so leases found in it are void."""
+    async with Database(url) as database:
+        await asyncio.to_thread(upgrade, database.engine)
+        store = SqlStore(
+            database, clock=clock, lease_seconds=lease_seconds, most_waiting=most_waiting, page_bytes=page_bytes
+        )
+        if sole:
+            await store.void_leases()
+        await store.forget_claims()
+        yield store

@@ -1,0 +1,211 @@
+"""How statements reach the database: one thread writes, a few read, and the event loop never waits for a disk.
+
+SQLAlchemy runs synchronously in those threads: with its asyncio extension each statement crosses threads four times,
+here a whole batch of transactions crosses once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import structlog
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from server.errors import ConfigError, ServerError, Unavailable
+
+logger = structlog.get_logger()
+
+Result = TypeVar("Result")
+Operation = Callable[[Connection], Result]
+
+BUSY_SECONDS = 5
+NETWORK_SECONDS = 10
+DRIVERS = {
+    "sqlite": "sqlite+pysqlite",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mysql+pymysql",
+    "postgresql": "postgresql+psycopg",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    operation: Operation[Any]
+    future: asyncio.Future[Any]
+
+
+class Database:
+    """A database with group commit. Open it with `async with`."""
+
+    def __init__(self, url: str, *, readers: int = 2, batch: int = 128, backlog: int = 10_000) -> None:
+        self._url = driver_url(url)
+        self._batch = batch
+        self._backlog = backlog
+        self._write_engine = make_engine(self._url, pool_size=1, writes=True)
+        self._read_engine = make_engine(self._url, pool_size=readers, writes=False)
+        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="sql-read")
+        self._writes: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write_for_ever, name="sql-write", daemon=True)
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._writer.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writes.put(None)
+        await asyncio.to_thread(self._writer.join)
+        await asyncio.to_thread(self._readers.shutdown)
+        self._write_engine.dispose()
+        self._read_engine.dispose()
+
+    @property
+    def engine(self) -> Engine:
+        """For migrations, before the first write."""
+        return self._write_engine
+
+    async def write(self, operation: Operation[Result]) -> Result:
+        """Run it in a transaction and return once that is durable; results come in the order of the calls.
+
+        Operations that wait while one transaction commits share the next. An operation raises `ServerError`s before its
+        first change or not at all, and may be run again after one that failed.
+        """
+        if self._writes.qsize() >= self._backlog:
+            raise Unavailable("The database is behind; try again in a moment.", retry_after=1)
+        future: asyncio.Future[Result] = self._loop.create_future()
+        self._writes.put(Write(operation, future))
+        return await future
+
+    async def read(self, operation: Operation[Result]) -> Result:
+        """Run it outside the writer; it sees every write that has returned."""
+        return await self._loop.run_in_executor(self._readers, self._read, operation)
+
+    def _read(self, operation: Operation[Result]) -> Result:
+        try:
+            with self._read_engine.connect() as connection:
+                return operation(connection)
+        except SQLAlchemyError as error:
+            raise unavailable(error) from error
+
+    def _write_for_ever(self) -> None:
+        while (first := self._writes.get()) is not None:
+            batch, ended = self._gather(first)
+            outcomes = self._commit([write.operation for write in batch])
+            self._loop.call_soon_threadsafe(settle, batch, outcomes)
+            if ended:
+                return
+
+    def _gather(self, first: Write) -> tuple[list[Write], bool]:
+        batch = [first]
+        while len(batch) < self._batch:
+            try:
+                write = self._writes.get_nowait()
+            except queue.Empty:
+                break
+            if write is None:
+                return batch, True
+            batch.append(write)
+        return batch, False
+
+    def _commit(self, operations: Sequence[Operation[Any]]) -> list[Any]:
+        """All in one transaction; if the database objects, one by one, so that only the culprit fails."""
+        try:
+            with self._write_engine.begin() as connection:
+                return [attempt(operation, connection) for operation in operations]
+        except SQLAlchemyError:
+            return [self._commit_alone(operation) for operation in operations]
+
+    def _commit_alone(self, operation: Operation[Any]) -> Any:
+        """Twice, because a lost race or a connection that died meanwhile is cured by asking again."""
+        for last in (False, True):
+            try:
+                with self._write_engine.begin() as connection:
+                    return attempt(operation, connection)
+            except SQLAlchemyError as error:
+                if last:
+                    return unavailable(error)
+        raise AssertionError("unreachable")
+
+
+def attempt(operation: Operation[Any], connection: Connection) -> Any:
+    try:
+        return operation(connection)
+    except ServerError as refusal:
+        return refusal
+
+
+def settle(batch: Sequence[Write], outcomes: Sequence[Any]) -> None:
+    for write, outcome in zip(batch, outcomes, strict=True):
+        if write.future.done():
+            continue
+        if isinstance(outcome, BaseException):
+            write.future.set_exception(outcome)
+        else:
+            write.future.set_result(outcome)
+
+
+def unavailable(error: SQLAlchemyError) -> Unavailable:
+    # Only the kind is logged: a driver's message quotes the statement's values.
+    logger.error("database_failed", kind=type(error).__name__, cause=type(error.__cause__).__name__)
+    return Unavailable("The database does not answer; try again in a moment.", retry_after=1)
+
+
+def driver_url(url: str) -> URL:
+    parsed = make_url(url)
+    family = parsed.get_backend_name()
+    if family not in DRIVERS:
+        raise ConfigError(f"DATABASE_URL names {family!r}; use sqlite, mysql or postgresql.")
+    return parsed.set(drivername=DRIVERS[family])
+
+
+def make_engine(url: URL, *, pool_size: int, writes: bool) -> Engine:
+    match url.get_backend_name():
+        case "sqlite":
+            engine = create_engine(url, pool_size=pool_size, max_overflow=0, connect_args={"timeout": BUSY_SECONDS})
+            prepare_sqlite(engine, writes=writes)
+            return engine
+        case "mysql":
+            options: dict[str, Any] = {
+                "connect_timeout": NETWORK_SECONDS,
+                "read_timeout": NETWORK_SECONDS,
+                "write_timeout": NETWORK_SECONDS,
+                "charset": "utf8mb4",
+            }
+        case _:
+            options = {
+                "connect_timeout": NETWORK_SECONDS,
+                "options": f"-c statement_timeout={NETWORK_SECONDS}s -c lock_timeout={BUSY_SECONDS}s",
+                "tcp_user_timeout": NETWORK_SECONDS * 1000,
+            }
+    isolation: Any = "READ COMMITTED" if writes else "AUTOCOMMIT"
+    return create_engine(
+        url, pool_size=pool_size, max_overflow=0, isolation_level=isolation, pool_recycle=1800, connect_args=options
+    )
+
+
+def prepare_sqlite(engine: Engine, *, writes: bool) -> None:
+    """Write-ahead log, synced before each commit returns; a transaction takes the write lock when it begins."""
+
+    def on_connect(raw: Any, _record: object) -> None:
+        # The driver's own transaction handling begins only at the first change.
+        raw.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_SECONDS * 1000}"):
+            raw.execute(f"PRAGMA {pragma}")
+
+    event.listen(engine, "connect", on_connect)
+    if writes:
+        event.listen(engine, "begin", begin_immediate)
+
+
+def begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,95 @@
+"""The tables as the queries see them. What is in a database is decided by `migrations/`; a test holds the two together.
+
+Times are milliseconds since 1970. Ids compare byte by byte, also on MySQL, whose default ignores case.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy.dialects import mysql
+from sqlalchemy.types import TypeEngine
+
+metadata = MetaData()
+
+
+def word(length: int) -> TypeEngine[str]:
+    """A short string that is compared: an id, a code."""
+    return String(length).with_variant(
+        mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+    )
+
+
+def prose() -> TypeEngine[str]:
+    """What people and models say, of any length."""
+    return Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+
+
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("id", word(64), primary_key=True),
+    Column("person", word(128), nullable=False),
+    Column("channel", word(32), nullable=False),
+    Column("assistant", word(128), nullable=False),
+    Column("epoch", word(32), nullable=False),
+    Column("head", Integer, nullable=False, doc="offset of the newest entry"),
+    Column("answered", Integer, nullable=False, doc="every question up to this offset has its reply"),
+    Column("waiting", Integer, nullable=False, doc="how many questions have none"),
+    Column("attempt", Integer, nullable=False, doc="the newest lease"),
+    Column("lease_owner", word(255), nullable=False),
+    Column("lease_until", BigInteger, nullable=False, doc="0: let go"),
+    Column("due_at", BigInteger, nullable=False, doc="a failed question waits until then"),
+    Column("tries", Integer, nullable=False, doc="of the oldest question that waits"),
+    Column("failures", Integer, nullable=False, doc="of the oldest question that waits"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index("conversations_by_person", "person", "updated_at"),
+    Index("conversations_waiting", "waiting"),
+)
+
+current_conversations = Table(
+    "current_conversations",
+    metadata,
+    Column("person", word(128), primary_key=True),
+    Column("channel", word(32), primary_key=True),
+    Column("conversation_id", word(64), nullable=False),
+)
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("conversation_id", word(64), primary_key=True),
+    Column("offset", Integer, primary_key=True, autoincrement=False),
+    Column("message_id", word(64), nullable=False),
+    Column("text", prose(), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("question", Integer, doc="null: this is a question; else the offset of the one this replies to"),
+    Column("finish_reason", word(32)),
+    Column("code", word(64), doc="set: the reply is an error"),
+    Column("retryable", Boolean),
+    Column("input_tokens", Integer),
+    Column("output_tokens", Integer),
+)
+
+claims = Table(
+    "claims",
+    metadata,
+    Column("person", word(128), primary_key=True),
+    Column("message_id", word(64), primary_key=True),
+    Column("conversation_id", word(64), nullable=False),
+    Column("offset", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("claims_by_age", "created_at"),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("conversation_id", word(64), primary_key=True),
+    Column("offset", Integer, primary_key=True, autoincrement=False),
+    Column("person", word(128), nullable=False),
+    Column("code", word(64), nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("dead_letters_by_age", "created_at"),
+)

@@ -1,0 +1,123 @@
+"""The statements, built once: building one costs more than running it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row, bindparam, delete, insert, select, update
+
+from server.backends.sql.schema import claims, conversations, current_conversations, dead_letters, entries
+from server.model import Conversation, Draft, Entry, Question, Reply, Usage
+
+BY_ID = conversations.c.id == bindparam("key")
+
+FIND = select(conversations).where(BY_ID, conversations.c.person == bindparam("person"))
+LOCK = select(conversations).where(BY_ID).with_for_update()
+CURRENT = (
+    select(conversations)
+    .join(current_conversations, current_conversations.c.conversation_id == conversations.c.id)
+    .where(
+        current_conversations.c.person == bindparam("person"), current_conversations.c.channel == bindparam("channel")
+    )
+)
+RECENT = (
+    select(conversations)
+    .where(conversations.c.person == bindparam("person"))
+    .order_by(conversations.c.updated_at.desc(), conversations.c.created_at.desc())
+    .limit(bindparam("most"))
+)
+WAITING = (
+    select(conversations.c.id)
+    .where(
+        conversations.c.waiting > 0,
+        conversations.c.lease_until <= bindparam("now"),
+        conversations.c.due_at <= bindparam("now"),
+    )
+    .limit(bindparam("most"))
+)
+
+CREATE = insert(conversations)
+MAKE_CURRENT = insert(current_conversations)
+LEAVE_CURRENT = delete(current_conversations).where(
+    current_conversations.c.person == bindparam("whose"), current_conversations.c.channel == bindparam("where")
+)
+
+CLAIM = insert(claims)
+CLAIMED = (
+    select(claims.c.conversation_id, claims.c.offset, entries.c.text, entries.c.created_at)
+    .join(entries, (entries.c.conversation_id == claims.c.conversation_id) & (entries.c.offset == claims.c.offset))
+    .where(claims.c.person == bindparam("person"), claims.c.message_id == bindparam("message_id"))
+)
+FORGET_CLAIMS = delete(claims).where(claims.c.created_at < bindparam("before"))
+
+APPEND = insert(entries)
+AFTER = (
+    select(entries)
+    .where(entries.c.conversation_id == bindparam("key"), entries.c.offset > bindparam("edge"))
+    .order_by(entries.c.offset)
+    .limit(bindparam("most"))
+)
+BEFORE = (
+    select(entries)
+    .where(entries.c.conversation_id == bindparam("key"), entries.c.offset < bindparam("edge"))
+    .order_by(entries.c.offset.desc())
+    .limit(bindparam("most"))
+)
+OLDEST_WAITING = (
+    select(entries)
+    .where(
+        entries.c.conversation_id == bindparam("key"),
+        entries.c.offset > bindparam("answered"),
+        entries.c.question.is_(None),
+    )
+    .order_by(entries.c.offset)
+    .limit(1)
+)
+REPLY_TO = select(entries).where(
+    entries.c.conversation_id == bindparam("key"),
+    entries.c.question == bindparam("asked"),
+    entries.c.offset > bindparam("asked"),
+)
+
+BURY = insert(dead_letters)
+
+
+def changes(*columns: str) -> Any:
+    """An update of one conversation; its values are bound under the columns' names, the id as `key`."""
+    return update(conversations).where(BY_ID).values({column: bindparam(column) for column in columns})
+
+
+ACCEPTED = changes("head", "waiting", "updated_at")
+LEASED = changes("attempt", "lease_owner", "lease_until", "tries")
+RENEWED = changes("lease_until")
+ANSWERED = changes("head", "answered", "waiting", "tries", "failures", "due_at", "lease_until", "updated_at")
+FAILED = changes("failures", "lease_until", "due_at")
+VOID_LEASES = update(conversations).where(conversations.c.lease_until > 0).values(lease_until=0)
+
+
+def conversation(row: Row[Any]) -> Conversation:
+    return Conversation(
+        id=row.id,
+        person=row.person,
+        channel=row.channel,
+        assistant=row.assistant,
+        epoch=row.epoch,
+        offset=row.head,
+        answered=row.answered,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def entry(row: Row[Any]) -> Entry:
+    return question(row) if row.question is None else reply(row)
+
+
+def question(row: Row[Any]) -> Question:
+    return Question(row.offset, row.message_id, row.text, row.created_at)
+
+
+def reply(row: Row[Any]) -> Reply:
+    usage = None if row.input_tokens is None else Usage(row.input_tokens, row.output_tokens)
+    draft = Draft(row.text, row.finish_reason, usage, row.code, bool(row.retryable))
+    return Reply(row.offset, row.question, row.message_id, draft, row.created_at)

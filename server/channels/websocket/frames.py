@@ -1,0 +1,217 @@
+"""The socket's language: every frame as a type. `/asyncapi.json` is made of these, so each says what it is.
+
+Keys are camelCase on the wire. Unknown keys from a client are ignored. Times are ISO 8601, UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from msgspec import Meta, Struct
+
+MessageId = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$", description="idempotency key, unique per person")]
+ConversationId = Annotated[str, Meta(min_length=1, max_length=64)]
+Limit = Annotated[int, Meta(ge=1, le=100)]
+Offset = Annotated[int, Meta(ge=0, le=2**31 - 1, description="number of an entry in the conversation's log, from 1")]
+
+
+# --- client -> server ---------------------------------------------------------------------------------------------
+
+
+class Action(Struct, frozen=True, tag_field="action", rename="camel"):
+    pass
+
+
+class SendMessage(Action, frozen=True, tag="sendMessage"):
+    """Say something. Without a messageId the server makes one; with one, sending again is safe."""
+
+    message: str
+    message_id: MessageId | None = None
+    conversation_id: ConversationId | None = None
+
+
+class History(Action, frozen=True, tag="history"):
+    """A page of what was said, newest page first; `before` is the oldest offset you have."""
+
+    conversation_id: ConversationId | None = None
+    before: Offset | None = None
+    limit: Limit = 50
+
+
+class NewConversation(Action, frozen=True, tag="newConversation"):
+    """Begin another conversation; it becomes the current one."""
+
+
+class ListConversations(Action, frozen=True, tag="listConversations"):
+    """Your conversations, the one last spoken in first."""
+
+    limit: Limit = 50
+
+
+class Resume(Action, frozen=True, tag="resume"):
+    """Catch up with a conversation: what follows `after`, the last offset you saw, then live."""
+
+    conversation_id: ConversationId
+    after: Offset
+    epoch: str | None = None
+
+
+class Ping(Action, frozen=True, tag="ping"):
+    """Are you there?"""
+
+
+ClientFrame: TypeAlias = SendMessage | History | NewConversation | ListConversations | Resume | Ping
+
+
+# --- server -> client ---------------------------------------------------------------------------------------------
+
+
+class Message(Struct, frozen=True, tag_field="messageType", rename="camel", omit_defaults=True):
+    pass
+
+
+class Limits(Struct, frozen=True, rename="camel"):
+    message_bytes: int
+    frame_bytes: int
+    messages_per_minute: int
+    history_limit: int = 100
+
+
+class Connected(Message, frozen=True, tag="connected"):
+    """The first frame. The socket is live from `offset` on."""
+
+    connection_id: str
+    user_id: str
+    epoch: str
+    conversation_id: str
+    offset: int
+    expires_at: str
+    limits: Limits
+
+
+class MessageAccepted(Message, frozen=True, tag="messageAccepted"):
+    """The message is durable and will be answered. On every device of the person."""
+
+    message_id: str
+    conversation_id: str
+    offset: int
+    text: str
+    duplicate: bool
+
+
+class RunStarted(Message, frozen=True, tag="runStarted"):
+    """A reply begins; with a replyId seen before, it begins anew."""
+
+    conversation_id: str
+    message_id: str
+    reply_id: str
+    assistant: str
+
+
+class AssistantDelta(Message, frozen=True, tag="assistantDelta"):
+    """Words of a reply; `at` counts the code points before them."""
+
+    conversation_id: str
+    reply_id: str
+    at: int
+    text: str
+
+
+class TokenUsage(Struct, frozen=True, rename="camel"):
+    input_tokens: int
+    output_tokens: int
+
+
+class AssistantResponse(Message, frozen=True, tag="assistantResponse"):
+    """The one end of a turn: the whole reply, or with `error` what went wrong, in words for people."""
+
+    error: bool
+    message: str
+    conversation_id: str
+    message_id: str
+    reply_id: str
+    offset: int
+    finish_reason: str
+    usage: TokenUsage | None = None
+    code: str | None = None
+    retryable: bool | None = None
+
+
+class HistoryEntry(Struct, frozen=True, rename="camel", omit_defaults=True):
+    offset: int
+    role: Literal["user", "assistant"]
+    text: str
+    message_id: str
+    created_at: str
+    code: str | None = None
+
+
+class HistoryPage(Message, frozen=True, tag="history"):
+    """Oldest first. `more`: there is an earlier page."""
+
+    conversation_id: str
+    messages: list[HistoryEntry]
+    more: bool
+
+
+class ConversationEntry(Struct, frozen=True, rename="camel"):
+    conversation_id: str
+    assistant: str
+    created_at: str
+    updated_at: str
+    offset: int
+
+
+class ConversationOpened(Message, frozen=True, tag="conversation"):
+    """A new conversation, now this socket's."""
+
+    conversation_id: str
+    assistant: str
+    epoch: str
+    offset: int
+    created_at: str
+
+
+class Conversations(Message, frozen=True, tag="conversations"):
+    """The one last spoken in first."""
+
+    conversations: list[ConversationEntry]
+
+
+class Resumed(Message, frozen=True, tag="resumed"):
+    """What was missed follows, then live. Not `recovered`: forget what you have, the replay is from the start."""
+
+    conversation_id: str
+    epoch: str
+    recovered: bool
+    offset: int
+
+
+class ErrorFrame(Message, frozen=True, tag="error"):
+    """An action was refused; nothing was changed by it."""
+
+    code: str
+    message: str
+    retryable: bool
+    retry_after_ms: int | None = None
+    action: str | None = None
+    message_id: str | None = None
+
+
+class Pong(Message, frozen=True, tag="pong"):
+    """Yes."""
+
+
+ServerFrame: TypeAlias = (
+    Connected
+    | MessageAccepted
+    | RunStarted
+    | AssistantDelta
+    | AssistantResponse
+    | HistoryPage
+    | ConversationOpened
+    | Conversations
+    | Resumed
+    | ErrorFrame
+    | Pong
+)

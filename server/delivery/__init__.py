@@ -1,0 +1,1 @@
+"""Reply events out, to wherever the person listens."""

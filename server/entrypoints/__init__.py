@@ -1,0 +1,1 @@
+"""Where a host calls us: translate, call, translate back."""

@@ -1,0 +1,72 @@
+"""The application as Starlette sees it: the routes, and what they answer about the server itself."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+
+from server.entrypoints import schemas
+from server.entrypoints.schemas import request_id
+from server.entrypoints.sockets import NoSocket, Socket, answer
+from server.errors import ServerError
+from server.wiring import Server
+
+logger = structlog.get_logger()
+
+
+def build_app(server: Server) -> Starlette:
+    socket = Socket(server)
+    return Starlette(
+        routes=[
+            Route("/", partial(health, server)),
+            Route("/healthz", alive),
+            Route("/readyz", partial(ready, server)),
+            Route("/asyncapi.json", partial(document, schemas.asyncapi(server.settings.stage))),
+            Route("/openapi.json", partial(document, schemas.openapi())),
+            WebSocketRoute("/ws", socket),
+            WebSocketRoute(f"/{server.settings.stage}", socket),
+            WebSocketRoute("/{path:path}", NoSocket()),
+        ],
+        exception_handlers={HTTPException: http_error, Exception: crashed},
+    )
+
+
+async def health(server: Server, _request: Request) -> Response:
+    return answer(schemas.Health("ok", server.model, server.engine.assistant, len(server.hub)))
+
+
+async def alive(_request: Request) -> Response:
+    return answer(schemas.Alive("ok"))
+
+
+async def ready(server: Server, _request: Request) -> Response:
+    """Asks the store; a server that cannot reach it should get no new clients."""
+    try:
+        async with asyncio.timeout(5):
+            await server.log.waiting(1)
+    except (ServerError, TimeoutError):
+        return answer(schemas.Ready("unavailable", {"store": "unavailable"}), 503)
+    return answer(schemas.Ready("ok", {"store": "ok"}))
+
+
+async def document(content: bytes, _request: Request) -> Response:
+    return Response(content, media_type="application/json")
+
+
+async def http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  Starlette looks handlers up by type.
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "refused")
+    return answer(schemas.error(code, error.detail, request_id()), error.status_code, error.headers)
+
+
+async def crashed(request: Request, error: Exception) -> Response:
+    identifier = request_id()
+    logger.error("request_crashed", request_id=identifier, path=request.url.path, exc_info=error)
+    return answer(schemas.error("internal", "Something went wrong here.", identifier), 500)

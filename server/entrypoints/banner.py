@@ -1,0 +1,53 @@
+"""What a person sees when the server is up."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+
+from server.settings import Settings
+from server.wiring import Server
+
+BOLD, DIM, PLAIN = "\033[1m", "\033[2m", "\033[0m"
+
+
+def show_banner(server: Server, port: int) -> None:
+    print(banner(server, port, colour=sys.stdout.isatty()), flush=True)
+
+
+def banner(server: Server, port: int, *, colour: bool) -> str:
+    bold, dim, plain = (BOLD, DIM, PLAIN) if colour else ("", "", "")
+    settings = server.settings
+    address = f"{host_of(settings)}:{port}"
+    lines = [
+        f"{bold}Switchboard{plain} is up at {bold}http://{address}{plain}",
+        f"  model     {server.model}",
+        f"  data      {store_of(settings)}",
+        f"  socket    ws://{address}/{settings.stage} and /ws, described at http://{address}/asyncapi.json",
+    ]
+    if server.pool is None:
+        lines += [f"  tokens    {settings.issuer}"]
+    else:
+        url = shlex.quote(f"ws://{address}/{settings.stage}?Auth={server.pool.token('demo')}")
+        lines += [
+            "",
+            f"{bold}Talk to it{plain} {dim}(this token is good for a day; another: make -s token USER=demo){plain}",
+            f"  wscat -c {url}",
+            '  {"action":"sendMessage","message":"Hey, how is it going?"}',
+            f"{dim}No wscat? npm install -g wscat, or put .venv/bin/websockets in place of wscat -c{plain}",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def host_of(settings: Settings) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "127.0.0.1": "localhost"}.get(settings.host, settings.host)  # noqa: S104
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def store_of(settings: Settings) -> str:
+    if settings.backend == "memory":
+        return "in memory: forgotten when the server stops"
+    if settings.database_url.get_secret_value():
+        return "the database at DATABASE_URL"
+    return str(settings.data_dir)

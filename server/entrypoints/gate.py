@@ -1,0 +1,80 @@
+"""Who may open a socket: decided before the upgrade, so that a refusal is a plain HTTP answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.websockets import WebSocket
+
+from server.errors import ServerError, TooMany, Unauthorized, Unavailable
+from server.model import Principal
+from server.settings import Settings
+from server.wiring import Server
+
+SUBPROTOCOL = "assistant.v1"
+BEARER = "bearer."
+
+STATUS: dict[str, int] = {"no_token": 401, "too_many_connections": 429}
+
+
+def status_of(error: ServerError) -> int:
+    match error:
+        case Unauthorized():
+            return STATUS.get(error.code, 403)
+        case TooMany():
+            return 429
+        case Unavailable():
+            return 503
+        case _:
+            return 400
+
+
+async def admit(server: Server, socket: WebSocket) -> Principal:
+    """Raises `Unauthorized` for a foreign origin, or a missing or bad token; `TooMany` above a limit of connections."""
+    check_origin(socket.headers, server.settings)
+    token = token_of(socket)
+    if token is None:
+        raise Unauthorized(
+            "No token. Send it as `Authorization: Bearer T`, as subprotocols `assistant.v1, bearer.T`, or as ?Auth=T.",
+            code="no_token",
+        )
+    who = await server.verifier.verify(token)
+    check_limits(server, who.person)
+    return who
+
+
+def token_of(socket: WebSocket) -> str | None:
+    """The first one found of the three places."""
+    scheme, _, bearer = socket.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return bearer.strip()
+    for protocol in subprotocols(socket):
+        if protocol.startswith(BEARER):
+            return protocol.removeprefix(BEARER)
+    return socket.query_params.get("Auth")
+
+
+def subprotocols(socket: WebSocket) -> Sequence[str]:
+    offered: Sequence[str] = socket.scope["subprotocols"]
+    return offered
+
+
+def check_origin(headers: Headers, settings: Settings) -> None:
+    """Browsers say where a page came from; other clients say nothing, and are let through to the token."""
+    origin = headers.get("origin")
+    if origin is None or "*" in settings.allowed_origins or origin in settings.allowed_origins:
+        return
+    parts = urlsplit(origin)
+    if parts.netloc and parts.netloc in {headers.get("host"), urlsplit(settings.public_url).netloc}:
+        return
+    raise Unauthorized("Pages of this origin may not connect; ALLOWED_ORIGINS lists those that may.", code="bad_origin")
+
+
+def check_limits(server: Server, person: str) -> None:
+    most = server.settings.connections_per_person
+    if most and server.hub.count(person) >= most:
+        raise TooMany(f"You have {most} connections open; close one.", code="too_many_connections", retry_after=5)
+    if len(server.hub) >= server.settings.connections:
+        raise TooMany("The server is full; try again later.", code="too_many_connections", retry_after=30)

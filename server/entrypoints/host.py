@@ -1,0 +1,101 @@
+"""The process: a port, uvicorn, and an end that comes in time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import structlog
+import uvicorn
+
+from server.entrypoints.asgi import build_app
+from server.entrypoints.session import FRAME_BYTES
+from server.errors import ConfigError
+from server.settings import Settings
+from server.wiring import Server, open_server
+
+logger = structlog.get_logger()
+
+PING_SECONDS = 25
+PONG_SECONDS = 10
+GRACE_SECONDS = 20
+BACKLOG = 2048
+
+
+class Host(uvicorn.Server):
+    """Uvicorn, with the signals left to us: its own way would end the process before the store is closed."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # What exists by now stays; the collector need not walk it again while sockets come and go.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(2_000, 50, 1_000)
+        self._ready()
+
+
+def run(settings: Settings, ready: Callable[[Server, int], None]) -> None:
+    """Until SIGTERM or Ctrl-C; on uvloop where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(serve(settings, ready))
+    else:
+        uvloop.run(serve(settings, ready))
+
+
+async def serve(settings: Settings, ready: Callable[[Server, int], None]) -> None:
+    """`ready` is called with the port as soon as clients may come."""
+    with contextlib.closing(listen(settings)) as port:
+        async with open_server(settings) as server:
+            host = Host(config(server), lambda: ready(server, port.getsockname()[1]))
+            await host.serve(sockets=[port])
+    logger.info("stopped")
+
+
+def config(server: Server) -> uvicorn.Config:
+    return uvicorn.Config(
+        build_app(server),
+        ws="websockets-sansio",
+        ws_max_size=FRAME_BYTES,
+        ws_per_message_deflate=False,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PONG_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+    )
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Raises `ConfigError` where the port cannot be had."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    port = socket.socket(family, socket.SOCK_STREAM)
+    port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        port.bind((settings.host, settings.port))
+        port.listen(BACKLOG)
+    except OSError as error:
+        port.close()
+        raise ConfigError(
+            f"HOST={settings.host} PORT={settings.port} cannot be listened on ({error.strerror}); take another PORT."
+        ) from None
+    return port

@@ -1,0 +1,59 @@
+"""Log lines: a stable action word and ids; never a token, a text or a query string. To stderr."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import msgspec
+import structlog
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+def configure_logs(level: str, style: str) -> None:
+    """`style`: pretty, json, or auto, which is pretty on a terminal."""
+    pretty = style == "pretty" or (style == "auto" and sys.stderr.isatty())
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper("%H:%M:%S" if pretty else "iso", utc=not pretty),
+            *(pretty_lines() if pretty else json_lines()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    # Of the libraries only warnings: uvicorn's own lines would quote query strings, and those hold tokens.
+    logging.basicConfig(handlers=[Forwarder()], level=logging.WARNING, force=True)
+
+
+def pretty_lines() -> list[Any]:
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=20
+        )
+    ]
+
+
+def json_lines() -> list[Any]:
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.EventRenamer("action"),
+        structlog.processors.JSONRenderer(serializer=to_json),
+    ]
+
+
+def to_json(line: Any, **_options: Any) -> str:
+    return msgspec.json.encode(line, enc_hook=repr).decode()
+
+
+class Forwarder(logging.Handler):
+    """The standard library's log lines as ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger().log(
+            record.levelno, "library", logger=record.name, message=record.getMessage(), exc_info=record.exc_info or None
+        )

@@ -1,0 +1,148 @@
+"""The machine-readable descriptions of the wire, made of the types that the server itself parses with."""
+
+from __future__ import annotations
+
+import inspect
+import secrets
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, get_args
+
+import msgspec
+from msgspec import Struct
+
+from server.channels.websocket import frames
+
+REFERENCE = "#/components/schemas/{name}"
+HOW_TO_CONNECT = (
+    "A token, as Authorization: Bearer T, the subprotocols `assistant.v1, bearer.T`, or ?Auth=T; the first one found."
+)
+
+
+class Health(Struct, frozen=True):
+    """What is running here."""
+
+    status: str
+    model: str
+    assistant: str
+    connections: int
+
+
+class Alive(Struct, frozen=True):
+    """The process answers."""
+
+    status: str
+
+
+class Ready(Struct, frozen=True):
+    """Whether new clients are welcome, and what each dependency says."""
+
+    status: str
+    dependencies: dict[str, str]
+
+
+class ErrorDetail(Struct, frozen=True, rename="camel"):
+    code: str
+    message: str
+    retryable: bool
+    request_id: str
+
+
+class ErrorBody(Struct, frozen=True):
+    """Every refusal over HTTP."""
+
+    error: ErrorDetail
+
+
+encode = msgspec.json.Encoder().encode
+
+
+def request_id() -> str:
+    return f"r_{secrets.token_hex(8)}"
+
+
+def error(code: str, message: str, identifier: str, *, retryable: bool = False) -> ErrorBody:
+    return ErrorBody(ErrorDetail(code, message, retryable, identifier))
+
+
+def asyncapi(stage: str) -> bytes:
+    """AsyncAPI 3.0 of the socket."""
+    incoming, outgoing = get_args(frames.ClientFrame), get_args(frames.ServerFrame)
+    _, schemas = msgspec.json.schema_components((*incoming, *outgoing), ref_template=REFERENCE)
+    channel = {
+        "messages": {one.__name__: {"$ref": f"#/components/messages/{one.__name__}"} for one in incoming + outgoing}
+    }
+    return encode(
+        {
+            "asyncapi": "3.0.0",
+            "info": {"title": "Switchboard socket", "version": release(), "description": HOW_TO_CONNECT},
+            "channels": {
+                "socket": {"address": "/ws", **channel},
+                "stage": {"address": f"/{stage}", **channel},
+            },
+            "operations": {
+                "receiveFromClient": operation("receive", incoming),
+                "sendToClient": operation("send", outgoing),
+            },
+            "components": {
+                "messages": {one.__name__: message(one) for one in incoming + outgoing},
+                "schemas": schemas,
+            },
+        }
+    )
+
+
+def operation(action: str, types: Sequence[type[Struct]]) -> dict[str, Any]:
+    return {
+        "action": action,
+        "channel": {"$ref": "#/channels/socket"},
+        "messages": [{"$ref": f"#/channels/socket/messages/{one.__name__}"} for one in types],
+    }
+
+
+def message(frame: type[Struct]) -> dict[str, Any]:
+    return {
+        "name": frame.__struct_config__.tag,
+        "contentType": "application/json",
+        "summary": inspect.getdoc(frame),
+        "payload": {"$ref": REFERENCE.format(name=frame.__name__)},
+    }
+
+
+def openapi() -> bytes:
+    """OpenAPI 3.1 of the HTTP routes."""
+    _, schemas = msgspec.json.schema_components((Health, Alive, Ready, ErrorBody), ref_template=REFERENCE)
+    return encode(
+        {
+            "openapi": "3.1.0",
+            "info": {"title": "Switchboard", "version": release()},
+            "paths": {
+                "/": {"get": route("What is running here", {"200": Health})},
+                "/healthz": {"get": route("Is the process alive?", {"200": Alive})},
+                "/readyz": {"get": route("Is it ready for clients?", {"200": Ready, "503": Ready})},
+                "/asyncapi.json": {"get": route("The socket, described", {"200": None})},
+                "/openapi.json": {"get": route("This", {"200": None})},
+            },
+            "components": {"schemas": schemas},
+        }
+    )
+
+
+def route(summary: str, answers: dict[str, type[Struct] | None]) -> dict[str, Any]:
+    return {
+        "summary": summary,
+        "responses": {status: response(kind) for status, kind in (*answers.items(), ("default", ErrorBody))},
+    }
+
+
+def response(kind: type[Struct] | None) -> dict[str, Any]:
+    schema = {"type": "object"} if kind is None else {"$ref": REFERENCE.format(name=kind.__name__)}
+    summary = "A JSON document." if kind is None else inspect.getdoc(kind)
+    return {"description": summary, "content": {"application/json": {"schema": schema}}}
+
+
+def release() -> str:
+    try:
+        return version("switchboard")
+    except PackageNotFoundError:
+        return "0.1.0"

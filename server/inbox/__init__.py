@@ -1,0 +1,1 @@
+"""The door: a message gets in once."""

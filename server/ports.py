@@ -1,0 +1,177 @@
+"""Everything replaceable, as small Protocols. A docstring here is a promise, and the contract suites hold every
+backend to it.
+
+Any method that reaches a backend may raise `Unavailable`: then nothing is known of its effect, and asking again is
+safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Protocol
+
+from server.model import (
+    Accepted,
+    Conversation,
+    Draft,
+    Event,
+    Frame,
+    InboundMessage,
+    Lease,
+    Page,
+    Principal,
+    Prompt,
+    RunEvent,
+    Settled,
+    Window,
+)
+
+
+class Verifier(Protocol):
+    """Who holds this token?"""
+
+    async def verify(self, token: str) -> Principal:
+        """Raises `Unauthorized` for every token that is not entirely in order, whatever is wrong with it."""
+        ...
+
+
+class Conversations(Protocol):
+    """Who talks where. A person has one current conversation per channel."""
+
+    async def current(self, person: str, channel: str, assistant: str) -> Conversation:
+        """The person's current conversation; the first call of a person makes it. Called twice at once, one is made."""
+        ...
+
+    async def create(self, person: str, channel: str, assistant: str) -> Conversation:
+        """A new one, now the current one."""
+        ...
+
+    async def find(self, person: str, conversation_id: str) -> Conversation:
+        """Raises `NotFound`, for another person's too."""
+        ...
+
+    async def recent(self, person: str, limit: int) -> Sequence[Conversation]:
+        """The person's conversations, the one last spoken in first."""
+        ...
+
+
+class Log(Protocol):
+    """What was said, in which order. Offsets of a conversation begin at 1 and have no gaps."""
+
+    async def accept(self, message: InboundMessage) -> Accepted:
+        """Append the message as a question, once. Durable when it returns.
+
+        A `message_id` that the person used within the last 7 days changes nothing: the first answer again, `duplicate`;
+        with another text, `Conflict`. `NotFound` if the conversation is not the person's, `TooMany` if too many
+        questions of it wait. Messages are accepted in the order of the calls.
+        """
+        ...
+
+    async def after(self, conversation_id: str, offset: int, limit: int) -> Page:
+        """The entries that follow `offset`, oldest first; fewer than `limit` if they are large."""
+        ...
+
+    async def before(self, conversation_id: str, offset: int | None, limit: int) -> Page:
+        """The entries just before `offset` (None: the newest), oldest first; fewer than `limit` if they are large."""
+        ...
+
+    async def waiting(self, limit: int) -> Sequence[str]:
+        """Conversations with an unanswered question that nobody works on and whose time has come."""
+        ...
+
+
+class Leases(Protocol):
+    """Who works on which conversation. At most one lease of a conversation holds at a time.
+
+    Every method but `take` raises `LeaseLost`, and changes nothing, once a later attempt was leased or this one let go.
+    """
+
+    async def take(self, conversation_id: str, owner: str) -> Lease | None:
+        """Lease the conversation for its oldest unanswered question.
+
+        None if nothing waits, if another lease holds, or if a failed question is not due yet. It counts as a try.
+        """
+        ...
+
+    async def renew(self, lease: Lease) -> None:
+        """Hold it for the lease time again, from now."""
+        ...
+
+    async def answer(self, lease: Lease, draft: Draft) -> Settled:
+        """Append the reply and go on to the next question, or let go if none waits, in one durable step.
+
+        A draft with a code is also filed under dead letters. Asked again with the same lease, it changes nothing and
+        gives the stored reply.
+        """
+        ...
+
+    async def fail(self, lease: Lease, retry_after: float) -> None:
+        """Count a failure and let go; the question keeps its place and is due in `retry_after` seconds."""
+        ...
+
+    async def hand_back(self, lease: Lease) -> None:
+        """Let go without a failure."""
+        ...
+
+
+class Bell(Protocol):
+    """Says that a conversation has work, and nothing else. Rings may be lost, doubled, late or out of order."""
+
+    async def ring(self, conversation_id: str, delay: float = 0) -> None:
+        """`delay` is seconds."""
+        ...
+
+    def rings(self) -> AsyncIterator[str]:
+        """Conversation ids, for ever."""
+        ...
+
+
+class Engine(Protocol):
+    """The model behind the assistant."""
+
+    @property
+    def assistant(self) -> str:
+        """name@version of the definition it answers with."""
+        ...
+
+    @property
+    def window(self) -> Window:
+        """How much a prompt may hold."""
+        ...
+
+    def respond(self, prompt: Prompt) -> AsyncGenerator[RunEvent]:
+        """One run: words as they come, then exactly one `Finished`.
+
+        Raises `Unavailable` when another run may succeed (with `retry_after` if the provider said so) and
+        `ProviderFailed` when it will not, also after words were given. Closing the iterator ends the run.
+        """
+        ...
+
+
+class Connections(Protocol):
+    """Which sockets a person has open."""
+
+    async def of(self, person: str) -> Sequence[str]:
+        """Connection ids, the oldest first."""
+        ...
+
+
+class Pusher(Protocol):
+    """Bytes to a socket: API Gateway's @connections contract."""
+
+    async def push(self, connection_id: str, frame: Frame, attempt: int = 0) -> None:
+        """Frames arrive in the order pushed. Never waits for a slow reader. Raises `ConnectionGone`.
+
+        A turn's frame carries its attempt; one of a lower attempt than was seen before is dropped.
+        """
+        ...
+
+
+class Delivery(Protocol):
+    """Events to wherever the person listens."""
+
+    async def send(self, person: str, event: Event, attempt: int = 0) -> None:
+        """To every device of the person, in the order of the calls. A device that is gone is no error: what was said is
+        in the log. `attempt`: the one of the turn that says it.
+        """
+        ...

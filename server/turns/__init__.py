@@ -1,0 +1,1 @@
+"""One message answered. Read `runner` first."""

@@ -1,0 +1,110 @@
+"""Bells in, turns out: leases a conversation that has work, and runs its turns one after another."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from server.errors import LeaseLost, ServerError
+from server.model import Lease
+from server.ports import Bell, Leases, Log
+from server.turns.runner import Runner
+
+logger = structlog.get_logger()
+
+SWEEP_SECONDS = 5.0
+SWEEP_MOST = 1_000
+HAND_BACK_SECONDS = 3.0
+
+
+class Worker:
+    """Runs until cancelled; then it hands back what it holds. `turns`: conversations worked on at the same time."""
+
+    def __init__(
+        self, log: Log, leases: Leases, bell: Bell, runner: Runner, *, owner: str, turns: int, lease_seconds: float
+    ) -> None:
+        self._log = log
+        self._leases = leases
+        self._bell = bell
+        self._runner = runner
+        self._owner = owner
+        self._slots = asyncio.Semaphore(turns)
+        self._renew_seconds = lease_seconds / 3
+        self._working: dict[str, asyncio.Task[None]] = {}
+        self._rung_again: set[str] = set()
+        self._held: dict[str, Lease] = {}
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._sweep())
+            tasks.create_task(self._renew())
+            async for conversation_id in self._bell.rings():
+                if conversation_id in self._working:
+                    self._rung_again.add(conversation_id)
+                    continue
+                await self._slots.acquire()
+                self._working[conversation_id] = tasks.create_task(self._work(conversation_id))
+
+    async def _work(self, conversation_id: str) -> None:
+        try:
+            await self._turns_of(conversation_id)
+        except LeaseLost:
+            logger.warning("lease_lost", conversation=conversation_id)
+        except ServerError as error:
+            # The lease runs out, and the sweep finds the conversation again.
+            logger.warning("turn_interrupted", conversation=conversation_id, code=error.code)
+        finally:
+            self._slots.release()
+            del self._working[conversation_id]
+        if conversation_id in self._rung_again:
+            self._rung_again.discard(conversation_id)
+            await self._bell.ring(conversation_id)
+
+    async def _turns_of(self, conversation_id: str) -> None:
+        lease = await self._leases.take(conversation_id, self._owner)
+        while lease is not None:
+            lease = await self._turn(lease)
+
+    async def _turn(self, lease: Lease) -> Lease | None:
+        self._held[lease.conversation_id] = lease
+        try:
+            return await self._runner.run(lease)
+        except asyncio.CancelledError:
+            await self._hand_back(lease)
+            raise
+        finally:
+            del self._held[lease.conversation_id]
+
+    async def _hand_back(self, lease: Lease) -> None:
+        try:
+            async with asyncio.timeout(HAND_BACK_SECONDS):
+                await self._leases.hand_back(lease)
+        except (ServerError, TimeoutError):
+            logger.info("hand_back_failed", conversation=lease.conversation_id)
+
+    async def _sweep(self) -> None:
+        """Find work whose ring was lost, and leases that ran out."""
+        while True:
+            try:
+                for conversation_id in await self._log.waiting(SWEEP_MOST):
+                    if conversation_id not in self._working:
+                        await self._bell.ring(conversation_id)
+            except ServerError as error:
+                logger.warning("sweep_failed", code=error.code)
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self._renew_seconds)
+            for lease in list(self._held.values()):
+                await self._renew_one(lease)
+
+    async def _renew_one(self, lease: Lease) -> None:
+        try:
+            await self._leases.renew(lease)
+        except LeaseLost:
+            if self._held.get(lease.conversation_id) == lease:
+                self._working[lease.conversation_id].cancel()
+        except ServerError as error:
+            logger.warning("renew_failed", conversation=lease.conversation_id, code=error.code)

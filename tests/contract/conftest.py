@@ -1,0 +1,111 @@
+"""Every backend that claims the ports. A test gets a `store` that is empty, and never asks which one it is."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TypeAlias
+
+import pytest
+import sqlalchemy as sa
+
+from server.backends.memory import MemoryStore
+from server.backends.sql import SqlStore, open_sql
+from server.backends.sql.schema import metadata
+
+SERVERS = {
+    "mysql": os.environ.get("TEST_MYSQL_URL", "mysql+pymysql://root@127.0.0.1:3306/mysql"),
+    "postgres": os.environ.get("TEST_POSTGRES_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"),
+}
+LEASE_SECONDS = 30
+MOST_WAITING = 5
+PAGE_BYTES = 1_000
+
+Store: TypeAlias = MemoryStore | SqlStore
+Opener: TypeAlias = Callable[[], AbstractAsyncContextManager[Store]]
+
+
+class Clock:
+    """Seconds since 1970, in the test's hand."""
+
+    def __init__(self) -> None:
+        self.now = 1_790_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="session", params=["memory", "sqlite", "mysql", "postgres"])
+def backend_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a backend keeps things, made for this run; nothing for the one that keeps nothing."""
+    match request.param:
+        case "memory":
+            yield ""
+        case "sqlite":
+            yield f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/contract.db"
+        case server:
+            yield from scratch_database(SERVERS[server])
+
+
+def scratch_database(server: str) -> Iterator[str]:
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 2})
+    name = f"switchboard_{uuid.uuid4().hex[:12]}"
+    try:
+        with engine.connect() as connection:
+            connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    except sa.exc.OperationalError:
+        pytest.skip(f"no database server at {engine.url.host}:{engine.url.port}")
+    try:
+        yield engine.url.set(database=name).render_as_string(hide_password=False)
+    finally:
+        with engine.connect() as connection:
+            connection.execute(sa.text(f"DROP DATABASE {name}"))
+        engine.dispose()
+
+
+@pytest.fixture
+def open_store(backend_url: str, clock: Clock) -> Opener:
+    """Opens the store, again and again with what was kept; the first time it is empty."""
+    if not backend_url:
+        return memory_opener(clock)
+    empty(backend_url)
+    return lambda: open_sql(
+        backend_url,
+        sole=False,
+        lease_seconds=LEASE_SECONDS,
+        most_waiting=MOST_WAITING,
+        page_bytes=PAGE_BYTES,
+        clock=clock,
+    )
+
+
+def memory_opener(clock: Clock) -> Opener:
+    store = MemoryStore(clock=clock, lease_seconds=LEASE_SECONDS, most_waiting=MOST_WAITING, page_bytes=PAGE_BYTES)
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Store]:
+        yield store
+
+    return opened
+
+
+def empty(url: str) -> None:
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        for table in sa.inspect(connection).get_table_names():
+            if table in metadata.tables:
+                connection.execute(metadata.tables[table].delete())
+    engine.dispose()
+
+
+@pytest.fixture
+async def store(open_store: Opener) -> AsyncIterator[Store]:
+    async with open_store() as opened:
+        yield opened

@@ -1,0 +1,69 @@
+"""The port Conversations."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from server.errors import NotFound
+from tests.contract.conftest import Clock, Opener, Store
+
+
+async def test_the_first_call_makes_a_conversation_and_the_next_finds_it(store: Store) -> None:
+    first = await store.current("anna", "websocket", "assistant@1")
+    assert (first.person, first.channel, first.assistant) == ("anna", "websocket", "assistant@1")
+    assert (first.offset, first.answered) == (0, 0)
+    assert await store.current("anna", "websocket", "assistant@2") == first
+
+
+async def test_called_twice_at_once_one_conversation_is_made(store: Store) -> None:
+    found = await asyncio.gather(*(store.current("anna", "websocket", "a") for _ in range(10)))
+    assert len({one.id for one in found}) == 1
+    assert len(await store.recent("anna", 10)) == 1
+
+
+async def test_every_person_and_every_channel_has_a_current_one_of_its_own(store: Store) -> None:
+    ids = {
+        (await store.current(person, channel, "a")).id
+        for person in ("anna", "Anna")
+        for channel in ("websocket", "sms")
+    }
+    assert len(ids) == 4
+
+
+async def test_a_new_conversation_becomes_the_current_one(store: Store) -> None:
+    old = await store.current("anna", "websocket", "a")
+    new = await store.create("anna", "websocket", "a")
+    assert new.id != old.id
+    assert new.epoch != old.epoch
+    assert (await store.current("anna", "websocket", "a")).id == new.id
+
+
+async def test_a_conversation_is_found_by_its_person_only(store: Store) -> None:
+    mine = await store.current("anna", "websocket", "a")
+    assert await store.find("anna", mine.id) == mine
+    with pytest.raises(NotFound):
+        await store.find("ben", mine.id)
+    with pytest.raises(NotFound):
+        await store.find("anna", "c_nothing")
+
+
+async def test_the_one_last_spoken_in_comes_first(store: Store, clock: Clock) -> None:
+    from tests.contract.test_log import say
+
+    made = []
+    for _ in range(3):
+        made.append((await store.create("anna", "websocket", "a")).id)
+        clock.now += 1
+    await say(store, made[0], "m1")
+    assert [one.id for one in await store.recent("anna", 10)] == [made[0], made[2], made[1]]
+    assert [one.id for one in await store.recent("anna", 2)] == [made[0], made[2]]
+    assert await store.recent("ben", 10) == []
+
+
+async def test_what_was_made_is_there_after_opening_again(open_store: Opener) -> None:
+    async with open_store() as before:
+        made = await before.current("anna", "websocket", "a")
+    async with open_store() as after:
+        assert await after.current("anna", "websocket", "a") == made
