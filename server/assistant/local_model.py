@@ -203,11 +203,12 @@ class LocalModel:
             raise ConfigError(self._complaint(f"died while it started ({_how(status)})"))
         port = urlsplit(rest).port if word == "READY" else None
         if port is None:
-            raise ConfigError(self._complaint(f"did not start: {rest}"))
+            raise ConfigError(self._complaint(f"did not start: {rest.rstrip('.')}"))
         return port
 
     def _complaint(self, what: str) -> str:
-        log = f" Its log, {self._log_file}, ends: {_tail(self._log_file)!r}." if self._log_file else ""
+        tail = _tail(self._log_file) if self._log_file else ""
+        log = f" Its log, {self._log_file}, ends: {tail!r}." if tail else ""
         return f"The offline demo model {self._gguf.name} {what}.{log} {_WAY_OUT}"
 
 

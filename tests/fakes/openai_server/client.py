@@ -1,0 +1,51 @@
+"""The real client, asking the fake: what OpenAI's own code makes of the bytes on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from openai import AsyncOpenAI
+from openai.types.responses import Response, ResponseStreamEvent
+
+
+def real_client(base_url: str) -> AsyncOpenAI:
+    """Without retries. To be closed by the caller."""
+    return AsyncOpenAI(base_url=base_url, api_key="sk-any", max_retries=0)
+
+
+async def told(client: AsyncOpenAI, text: str = "hi") -> list[ResponseStreamEvent]:
+    """The events of one streamed response."""
+    return [event async for event in _stream(client, text)]
+
+
+async def told_until(error: type[Exception], client: AsyncOpenAI) -> list[ResponseStreamEvent]:
+    """What the client was told before it raised the error."""
+    events: list[ResponseStreamEvent] = []
+    with pytest.raises(error):
+        await _collect(events, client)
+    return events
+
+
+async def whole(client: AsyncOpenAI, text: str = "hi") -> Response:
+    """One response that is not streamed."""
+    return await client.responses.create(model="m", input=text)
+
+
+def types(events: Sequence[ResponseStreamEvent]) -> list[str]:
+    return [event.type for event in events]
+
+
+def deltas(events: Sequence[ResponseStreamEvent]) -> list[str]:
+    return [event.delta for event in events if event.type == "response.output_text.delta"]
+
+
+async def _stream(client: AsyncOpenAI, text: str) -> AsyncIterator[ResponseStreamEvent]:
+    async for event in await client.responses.create(model="m", input=text, stream=True):
+        yield event
+
+
+async def _collect(events: list[ResponseStreamEvent], client: AsyncOpenAI) -> None:
+    source = _stream(client, "hi")
+    while True:
+        events.append(await anext(source))

@@ -1,0 +1,56 @@
+"""The fake in the hands of another process: routes under /_control."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+
+from tests.fakes.openai_server.fake import FakeOpenAI, Recorded
+from tests.fakes.openai_server.script import parse_script
+from tests.fakes.openai_server.validation import Violation
+
+
+def control_routes(fake: FakeOpenAI) -> list[BaseRoute]:
+    """`POST script`: see `ScriptBody`; `POST reset`; `GET requests`, `GET violations`: lists of objects."""
+    control = Control(fake)
+    routes = [
+        Route("/script", control.script, methods=["POST"]),
+        Route("/reset", control.reset, methods=["POST"]),
+        Route("/requests", control.requests, methods=["GET"]),
+        Route("/violations", control.violations, methods=["GET"]),
+    ]
+    return [Mount("/_control", routes=routes)]
+
+
+class Control:
+    def __init__(self, fake: FakeOpenAI) -> None:
+        self._fake = fake
+
+    async def script(self, request: Request) -> Response:
+        try:
+            script = parse_script(await request.body())
+        except msgspec.DecodeError as error:
+            return JSONResponse({"error": str(error)}, 400)
+        self._fake.script(*script.answers, normal=script.normal)
+        return Response(status_code=204)
+
+    async def reset(self, request: Request) -> Response:
+        self._fake.reset()
+        return Response(status_code=204)
+
+    async def requests(self, request: Request) -> Response:
+        return _listed(self._fake.requests)
+
+    async def violations(self, request: Request) -> Response:
+        return _listed(self._fake.violations)
+
+
+def _listed(values: Iterable[Recorded | Violation]) -> Response:
+    shown: list[dict[str, Any]] = [asdict(value) for value in values]
+    return JSONResponse(shown)

@@ -1,0 +1,107 @@
+"""What the fake was told to do, and what it saw."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tests.fakes.openai_server.script import ECHO, Answer, Choose, Script
+from tests.fakes.openai_server.validation import Inspector, Violation
+
+KEPT_REQUESTS = 1000
+SECRET_HEADERS = frozenset({"authorization", "api-key"})
+
+MODELS: Mapping[str, str | None] = {"gpt-6.1-sol": None, "gpt-6.1-terra": None, "gpt-4o": "2027-01-14"}
+
+
+@dataclass(slots=True)
+class Recorded:
+    """One request, from its arrival on. Times are seconds since 1970. The values of key headers are left empty.
+
+    `body` is None where there was none, or none that is JSON. `ended` is None while the answer is under way;
+    `client_left`: the client closed the connection before the answer's end.
+    """
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: Any
+    arrived: float
+    status: int | None = None
+    ended: float | None = None
+    client_left: bool = False
+
+
+class FakeOpenAI:
+    """A running fake, in the hands of a test."""
+
+    def __init__(
+        self,
+        inspector: Inspector,
+        answers: Sequence[Answer] = (),
+        normal: Answer | Choose = ECHO,
+        models: Mapping[str, str | None] = MODELS,
+    ) -> None:
+        self.base_url = ""
+        self.models = models
+        self.inspector = inspector
+        self._told = (answers, normal)
+        self._script = Script(answers, normal)
+        self._normal = normal
+        self._requests: deque[Recorded] = deque(maxlen=KEPT_REQUESTS)
+        self._changed = asyncio.Event()
+
+    @property
+    def requests(self) -> list[Recorded]:
+        """In the order of their arrival, the last thousand; those under /v1 only."""
+        return list(self._requests)
+
+    @property
+    def violations(self) -> list[Violation]:
+        """What requests, answers and events did against OpenAI's description; empty too where there is none."""
+        return list(self.inspector.violations)
+
+    def script(self, *answers: Answer, normal: Answer | Choose | None = None) -> None:
+        """From now on: these answers in turn, then the normal one (None: as it was). Forgets those still queued."""
+        self._normal = self._normal if normal is None else normal
+        self._script = Script(answers, self._normal)
+
+    def reset(self) -> None:
+        """As at the start: the first script, nothing recorded."""
+        answers, normal = self._told
+        self.script(*answers, normal=normal)
+        self._requests.clear()
+        self.inspector.violations.clear()
+
+    async def until(self, condition: Callable[[], bool], seconds: float = 5.0) -> None:
+        """Returns once the condition holds; it is asked at every change of a request. Raises `TimeoutError`."""
+        async with asyncio.timeout(seconds):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    def answer(self, body: Mapping[str, Any]) -> Answer:
+        """The next by the script."""
+        return self._script.answer(body)
+
+    def record(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> Recorded:
+        shown = {name: "" if name in SECRET_HEADERS else value for name, value in headers.items()}
+        record = Recorded(method, path, shown, body, arrived=time.time())
+        self._requests.append(record)
+        self._changed.set()
+        return record
+
+    def begin(self, record: Recorded, status: int) -> None:
+        record.status = status
+        self._changed.set()
+
+    def end(self, record: Recorded, client_left: bool) -> None:
+        """Only the first end counts."""
+        if record.ended is None:
+            record.ended = time.time()
+            record.client_left = client_left
+        self._changed.set()

@@ -1,0 +1,122 @@
+"""The fake as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import openai
+import pytest
+from openai import AsyncOpenAI
+
+from tests.fakes.openai_server import FakeOpenAI, description_path, openai_server
+from tests.fakes.openai_server.client import deltas, real_client, told, told_until, whole
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY = {"authorization": "Bearer any"}
+STREAM = {"model": "m", "input": "hi", "stream": True}
+
+described = pytest.mark.skipif(
+    description_path() is None, reason="OpenAI's description is not beside the repository, nor in OPENAI_DESCRIPTION"
+)
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeOpenAI]:
+    async with openai_server() as server:
+        yield server
+        assert server.violations == []
+
+
+@pytest.fixture
+async def client(fake: FakeOpenAI) -> AsyncIterator[AsyncOpenAI]:
+    async with real_client(fake.base_url) as real:
+        yield real
+
+
+@pytest.fixture
+async def http(fake: FakeOpenAI) -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(base_url=fake.base_url, headers=KEY, timeout=5) as plain:
+        yield plain
+
+
+@asynccontextmanager
+async def process(*arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.fakes.openai_server", *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert running.stdout is not None
+        async with asyncio.timeout(20):
+            ready = (await running.stdout.readline()).decode().split()
+        assert ready[0] == "READY"
+        yield running, ready[1]
+    finally:
+        if running.returncode is None:
+            running.kill()
+        await running.communicate()
+
+
+async def test_a_process_answers_and_stops_on_sigterm_in_the_middle_of_a_reply() -> None:
+    async with (
+        process("--tokens", "3", "--interval", "0", "--reply", "a b c d e", "--model", "mine=2027-01-01") as (
+            running,
+            url,
+        ),
+        real_client(url) as client,
+    ):
+        assert deltas(await told(client)) == ["a", " b", " c"]
+        assert [model.id async for model in client.models.list()] == ["mine"]
+
+        async with httpx2.AsyncClient(base_url=url.removesuffix("/v1")) as control:
+            await control.post("/_control/script", json={"answers": [{"fault": "stall", "at": 1}]})
+        events = await client.responses.create(model="m", input="hi", stream=True)
+        await anext(events)
+        running.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            assert await running.wait() == 0
+
+
+async def test_a_process_is_controlled_over_http() -> None:
+    async with (
+        process("--interval", "0") as (_, url),
+        real_client(url) as client,
+        httpx2.AsyncClient(base_url=f"{url.removesuffix('/v1')}/_control") as control,
+    ):
+        script = {"answers": [{"fault": "reset", "at": 1, "times": 2}], "normal": {"tokens": ["new", " words"]}}
+        assert (await control.post("/script", json=script)).status_code == 204
+        for _ in range(2):
+            assert deltas(await told_until(openai.APIConnectionError, client)) == ["You"]
+        assert (await whole(client)).output_text == "new words"
+
+        requests = (await control.get("/requests")).json()
+        assert [request["body"].get("stream", False) for request in requests] == [True, True, False]
+        assert (await control.get("/violations")).json() == []
+
+        assert (await control.post("/reset")).status_code == 204
+        assert (await control.get("/requests")).json() == []
+        assert (await whole(client)).output_text == "You said: hi"
+
+
+@described
+async def test_a_process_shows_violations_and_can_be_told_not_to_look() -> None:
+    for arguments, count in (((), 1), (("--no-validate",), 0)):
+        async with process(*arguments) as (_, url), httpx2.AsyncClient(headers=KEY) as http:
+            await http.post(f"{url}/responses", json={**STREAM, "surprise": 1})
+            found = (await http.get(f"{url.removesuffix('/v1')}/_control/violations")).json()
+            assert [violation["where"] for violation in found] == ["request POST /responses"] * count
+
+
+@pytest.mark.parametrize(
+    "script", ["{", "[]", '{"answer": []}', '{"answers": [{"fault": "none such"}]}', '{"normal": {"delay": 1}}']
+)
+async def test_a_script_that_makes_no_sense_is_refused(http: httpx2.AsyncClient, script: str) -> None:
+    answer = await http.post(f"{str(http.base_url).removesuffix('/v1/')}/_control/script", content=script)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]

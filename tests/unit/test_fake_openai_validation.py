@@ -1,0 +1,85 @@
+"""The fake holds all traffic, its own too, against OpenAI's description."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+
+from tests.fakes.openai_server import Answer, Fault, description_path, openai_server
+from tests.fakes.openai_server.client import real_client
+from tests.fakes.openai_server.validation import Description
+
+KEY = {"authorization": "Bearer any"}
+STREAM = {"model": "m", "input": "hi", "stream": True}
+ABC = ("a", " b", " c")
+STALLS = {Fault.STALL, Fault.STALL_BEFORE_HEADERS}
+RESETS = {Fault.RESET, Fault.RESET_BEFORE_HEADERS}
+
+described = pytest.mark.skipif(
+    description_path() is None, reason="OpenAI's description is not beside the repository, nor in OPENAI_DESCRIPTION"
+)
+
+
+@described
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("fault", [None, *Fault])
+async def test_whatever_goes_wrong_each_event_and_answer_is_as_described(fault: Fault | None, streamed: bool) -> None:
+    async with openai_server(Answer(ABC, fault=fault, at=2)) as fake:
+        assert fake.inspector.active
+        timeout = 0.1 if fault in STALLS else 5
+        async with httpx2.AsyncClient(base_url=fake.base_url, headers=KEY, timeout=timeout) as http:
+            try:
+                await http.post("/responses", json={**STREAM, "stream": streamed})
+            except httpx2.TransportError:
+                assert fault in STALLS | RESETS
+        assert fake.violations == []
+
+
+@described
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        ({"surprise": 1}, "'surprise' was unexpected"),
+        ({"temperature": 5}, "temperature: "),
+        ({"input": [{"role": "boss", "content": "hi"}]}, "input: "),
+        ({"input": [{"type": "function_call_output", "output": "hi"}]}, "input: "),
+    ],
+)
+async def test_a_request_against_the_description_is_noted_and_refused(body: Mapping[str, Any], complaint: str) -> None:
+    async with (
+        openai_server() as fake,
+        real_client(fake.base_url) as client,
+    ):
+        with pytest.raises(openai.BadRequestError, match=complaint):
+            await client.responses.create(model="m", input="hi", extra_body=body)
+
+        [violation] = fake.violations
+        assert violation.where == "request POST /responses"
+        assert complaint in violation.message
+
+
+@described
+async def test_validation_can_be_switched_off() -> None:
+    async with (
+        openai_server(validate=False) as fake,
+        real_client(fake.base_url) as client,
+    ):
+        await client.responses.create(model="m", input="hi", extra_body={"surprise": 1})
+        assert fake.violations == []
+
+
+@described
+def test_the_description_knows_a_wrong_event_and_a_wrong_answer() -> None:
+    path = description_path()
+    assert path is not None
+    description = Description(json.loads(path.read_bytes()))
+
+    assert description.event_errors({"type": "response.output_text.delta", "sequence_number": 1})
+    assert description.event_errors({"type": "response.surprise", "sequence_number": 1})
+    assert description.answer_errors("GET", "/models", 200, {"object": "list"})
+    assert description.answer_errors("GET", "/models", 500, {"error": "text"})
