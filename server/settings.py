@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     openai_model: str = Field("gpt-6-luna", description="model at the provider")
     local_llm_gguf: Path | None = Field(None, description="a GGUF file to use as the offline model")
     response_timeout_in_seconds: float = Field(120, gt=0, le=3600, description="deadline of a run")
+    provider_silence_in_seconds: float = Field(60, gt=0, description="a provider that says nothing for so long is gone")
     context_tokens: int = Field(32_000, ge=512, description="how much of a conversation the model is shown")
     max_output_tokens: int = Field(2_048, ge=16, description="longest reply of the model")
 

@@ -10,12 +10,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-import openai
 from filelock import FileLock, Timeout
 
 from server.assistant.definition import ASSISTANT, Definition
 from server.assistant.local_model import DEMO_EXAMPLES, DEMO_INSTRUCTIONS, LocalModel, find_gguf
-from server.assistant.responses import TIMEOUT, ResponsesEngine
+from server.assistant.responses import ResponsesEngine, connect
 from server.auth.cognito import CognitoVerifier
 from server.auth.keys import JwksKeys
 from server.auth.local_pool import LocalUserPool
@@ -33,7 +32,9 @@ from server.settings import Settings
 from server.turns.runner import Runner
 from server.turns.worker import Worker
 
-LOCAL_OUTPUT_TOKENS = 512
+# It reads some 200 tokens a second: a longer memory would be paid for before each first word.
+LOCAL_CONTEXT_TOKENS = 1024
+LOCAL_OUTPUT_TOKENS = 256
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,11 @@ async def open_engine(settings: Settings, stack: AsyncExitStack) -> tuple[Engine
     if settings.uses_embedded_model:
         return await open_embedded_model(settings, stack)
     client = await stack.enter_async_context(
-        provider(settings.openai_base_url or None, settings.openai_api_key.get_secret_value() or "none")
+        connect(
+            settings.openai_base_url or None,
+            settings.openai_api_key.get_secret_value() or "none",
+            silence_seconds=settings.provider_silence_in_seconds,
+        )
     )
     engine = ResponsesEngine(
         client,
@@ -142,24 +147,15 @@ async def open_embedded_model(settings: Settings, stack: AsyncExitStack) -> tupl
     model = await stack.enter_async_context(
         LocalModel(settings.local_llm_gguf or find_gguf(), log_file=settings.data_dir / "local_model.log")
     )
-    client = await stack.enter_async_context(provider(model.base_url, model.api_key))
+    client = await stack.enter_async_context(
+        connect(model.base_url, model.api_key, silence_seconds=settings.provider_silence_in_seconds)
+    )
     examples = tuple(Exchange(question, reply) for question, reply in DEMO_EXAMPLES)
     engine = ResponsesEngine(
         client,
         Definition("offline-demo", DEMO_INSTRUCTIONS, examples, temperature=0),
         model=model.name,
-        context_tokens=model.window_tokens,
+        context_tokens=min(LOCAL_CONTEXT_TOKENS, model.window_tokens),
         max_output_tokens=min(settings.max_output_tokens, LOCAL_OUTPUT_TOKENS),
     )
     return engine, model.name
-
-
-def provider(base_url: str | None, api_key: str) -> openai.AsyncOpenAI:
-    """Retries are the turn runner's business; aiohttp carries a token for half of what the SDK's own client takes."""
-    return openai.AsyncOpenAI(
-        base_url=base_url,
-        api_key=api_key,
-        max_retries=0,
-        timeout=TIMEOUT,
-        http_client=openai.DefaultAioHttpClient(timeout=TIMEOUT),
-    )

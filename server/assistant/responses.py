@@ -24,8 +24,6 @@ from server.model import Finished, Prompt, RunEvent, Usage, Window, Words
 logger = structlog.get_logger()
 
 CONNECT_SECONDS = 5.0
-SILENCE_SECONDS = 60.0
-TIMEOUT = httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
 QUOTA_CODES = {
     "insufficient_quota",
     "credit_balance_exhausted",
@@ -33,6 +31,8 @@ QUOTA_CODES = {
     "project_spend_limit_exceeded",
     "organization_usage_limit_exceeded",
 }
+# OpenAI's word and llama.cpp's.
+CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error"}
 FINISH_REASONS = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
 
@@ -73,6 +73,18 @@ TERMINAL = {b"response.completed", b"response.incomplete", b"response.failed", b
 READ = SPOKEN | TERMINAL | {b""}
 
 
+def connect(base_url: str | None, api_key: str, *, silence_seconds: float) -> openai.AsyncOpenAI:
+    """A client for an engine; close it. A provider that says nothing for `silence_seconds` counts as gone.
+
+    Retries are the turn runner's business. aiohttp carries a token for half of what the SDK's own transport takes.
+    """
+    timeout = httpx2.Timeout(silence_seconds, connect=CONNECT_SECONDS)
+    http_client = openai.DefaultAioHttpClient(timeout=timeout)
+    return openai.AsyncOpenAI(
+        base_url=base_url, api_key=api_key, max_retries=0, timeout=timeout, http_client=http_client
+    )
+
+
 class ResponsesEngine:
     """Implements the port Engine. The conversation is ours: nothing is stored at the provider."""
 
@@ -100,7 +112,7 @@ class ResponsesEngine:
         return self._window
 
     async def respond(self, prompt: Prompt) -> AsyncGenerator[RunEvent]:
-        reader = StreamReader()
+        reader = StreamReader(self._max_output_tokens)
         with provider_errors():
             async with self._client.responses.with_streaming_response.create(**self._request(prompt)) as response:
                 async for chunk in response.iter_bytes():
@@ -143,8 +155,9 @@ def item(role: str, text: str) -> dict[str, str]:
 class StreamReader:
     """Bytes of a stream to the words that one read delivered, merged, and the end if it came."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_output_tokens: int) -> None:
         self._decoder = EventDecoder()
+        self._max_output_tokens = max_output_tokens
         self._refused = False
 
     def read(self, chunk: bytes) -> tuple[str, Finished | None]:
@@ -167,12 +180,18 @@ class StreamReader:
 
     def _finished(self, event: StreamEvent) -> Finished:
         ended = event.response or Ended()
-        reason = "refusal" if self._refused else "stop"
-        if event.type == "response.incomplete":
-            told = ended.incomplete_details and ended.incomplete_details.reason
-            reason = FINISH_REASONS.get(told or "", "length")
         usage = Usage(ended.usage.input_tokens, ended.usage.output_tokens) if ended.usage else None
-        return Finished(reason, usage)
+        return Finished(self._reason(event.type, ended, usage), usage)
+
+    def _reason(self, kind: str, ended: Ended, usage: Usage | None) -> str:
+        if self._refused:
+            return "refusal"
+        if kind == "response.incomplete":
+            told = ended.incomplete_details and ended.incomplete_details.reason
+            return FINISH_REASONS.get(told or "", "length")
+        # llama.cpp calls a reply completed that was cut at the limit.
+        cut = usage is not None and usage.output_tokens >= self._max_output_tokens
+        return "length" if cut else "stop"
 
 
 def decode(event: ServerSentEvent) -> StreamEvent:
@@ -220,10 +239,10 @@ def provider_errors() -> Iterator[None]:
 
 
 def status_error(error: openai.APIStatusError) -> ServerError:
-    status, code = error.status_code, error.code or error.type
-    logger.warning("provider_refused", status=status, code=code, request=error.request_id)
+    status, words = error.status_code, {error.code, error.type}
+    logger.warning("provider_refused", status=status, code=error.code, kind=error.type, request=error.request_id)
     match status:
-        case 429 if code in QUOTA_CODES or error.type in QUOTA_CODES:
+        case 429 if words & QUOTA_CODES:
             return fault_of("insufficient_quota", None)
         case 408 | 409 | 429:
             return fault_of(None, retry_after(error.response.headers))
@@ -233,7 +252,7 @@ def status_error(error: openai.APIStatusError) -> ServerError:
             return ProviderFailed("The assistant's model is unknown. Please tell its operator.", code="unknown_model")
         case _ if status >= 500:
             return fault_of(None, retry_after(error.response.headers))
-        case _ if code in {"context_length_exceeded", "exceed_context_size_error"}:
+        case _ if words & CONTEXT_CODES:
             return fault_of("context_length_exceeded", None)
         case _:
             return ProviderFailed("The assistant could not answer this.", code="provider_refused")

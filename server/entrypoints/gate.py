@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.websockets import WebSocket
 
-from server.errors import ServerError, TooMany, Unauthorized, Unavailable
+from server.errors import NotFound, ServerError, TooMany, Unauthorized, Unavailable
 from server.model import Principal
 from server.settings import Settings
 from server.wiring import Server
@@ -16,13 +16,13 @@ from server.wiring import Server
 SUBPROTOCOL = "assistant.v1"
 BEARER = "bearer."
 
-STATUS: dict[str, int] = {"no_token": 401, "too_many_connections": 429}
-
 
 def status_of(error: ServerError) -> int:
     match error:
         case Unauthorized():
-            return STATUS.get(error.code, 403)
+            return 401 if error.code == "no_token" else 403
+        case NotFound():
+            return 404
         case TooMany():
             return 429
         case Unavailable():

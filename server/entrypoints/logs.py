@@ -9,6 +9,9 @@ from typing import Any
 import msgspec
 import structlog
 
+# Uvicorn says so of every handshake that was refused with an HTTP answer.
+NOT_SO = "ASGI callable returned without completing handshake."
+
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -54,6 +57,8 @@ class Forwarder(logging.Handler):
     """The standard library's log lines as ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.msg == NOT_SO:
+            return
         structlog.get_logger().log(
             record.levelno, "library", logger=record.name, message=record.getMessage(), exc_info=record.exc_info or None
         )

@@ -105,7 +105,7 @@ async def test_a_rate_limit_says_when_to_come_back(
 async def test_a_stall_before_the_headers_lasts_until_the_client_leaves(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
     fake.script(Answer(ABC, fault=Fault.STALL_BEFORE_HEADERS))
 
-    assert await told_until(openai.APITimeoutError, client.with_options(timeout=0.1)) == []
+    assert await told_until(openai.APITimeoutError, client.with_options(timeout=0.3)) == []
     await fake.until(lambda: fake.requests[0].ended is not None)
     assert (fake.requests[0].status, fake.requests[0].client_left) == (None, True)
 
@@ -113,7 +113,7 @@ async def test_a_stall_before_the_headers_lasts_until_the_client_leaves(fake: Fa
 async def test_a_stall_in_mid_stream_lasts_until_the_client_leaves(fake: FakeOpenAI, client: AsyncOpenAI) -> None:
     fake.script(Answer(ABC, fault=Fault.STALL, at=2))
 
-    assert deltas(await told_until(openai.APITimeoutError, client.with_options(timeout=0.1))) == ["a", " b"]
+    assert deltas(await told_until(openai.APITimeoutError, client.with_options(timeout=0.3))) == ["a", " b"]
     await fake.until(lambda: fake.requests[0].ended is not None)
     assert (fake.requests[0].status, fake.requests[0].client_left) == (200, True)
 

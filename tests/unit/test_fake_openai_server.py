@@ -255,7 +255,7 @@ async def test_the_end_of_a_server_cuts_a_stalled_answer_at_once(client: AsyncOp
         async with openai_server(Answer(ABC, fault=Fault.STALL)) as fake:
             mine = client.with_options(base_url=fake.base_url)
             events = await mine.responses.create(model="m", input="hi", stream=True)
-            assert fake.requests[0].ended is None
-        assert fake.requests[0].ended is not None
+            assert [request.ended is None for request in fake.requests] == [True]
+        assert [request.ended is None for request in fake.requests] == [False]
         with pytest.raises(openai.APIConnectionError):
             assert [event async for event in events]
