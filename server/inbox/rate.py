@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from server.errors import TooMany
@@ -22,7 +23,7 @@ class Rate:
         if not self._spacing:
             return
         now = self._clock()
-        free_at = max(self._free_at.get(person, 0.0), now - 60 + self._spacing)
+        free_at = max(self._free_at.get(person, -math.inf), now - 60 + self._spacing)
         if free_at > now:
             raise TooMany("Too many messages; wait a moment.", code="too_many_messages", retry_after=free_at - now)
         if len(self._free_at) >= MOST_PEOPLE:
