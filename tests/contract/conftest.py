@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeAlias
@@ -14,11 +12,8 @@ import sqlalchemy as sa
 from server.backends.memory import MemoryStore
 from server.backends.sql import SqlStore, open_sql
 from server.backends.sql.schema import metadata
+from tests.databases import SERVERS, scratch_database
 
-SERVERS = {
-    "mysql": os.environ.get("TEST_MYSQL_URL", "mysql+pymysql://root@127.0.0.1:3306/mysql"),
-    "postgres": os.environ.get("TEST_POSTGRES_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"),
-}
 LEASE_SECONDS = 30
 MOST_WAITING = 5
 PAGE_BYTES = 1_000
@@ -51,23 +46,8 @@ def backend_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         case "sqlite":
             yield f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/contract.db"
         case server:
-            yield from scratch_database(SERVERS[server])
-
-
-def scratch_database(server: str) -> Iterator[str]:
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 2})
-    name = f"switchboard_{uuid.uuid4().hex[:12]}"
-    try:
-        with engine.connect() as connection:
-            connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    except sa.exc.OperationalError:
-        pytest.skip(f"no database server at {engine.url.host}:{engine.url.port}")
-    try:
-        yield engine.url.set(database=name).render_as_string(hide_password=False)
-    finally:
-        with engine.connect() as connection:
-            connection.execute(sa.text(f"DROP DATABASE {name}"))
-        engine.dispose()
+            with scratch_database(SERVERS[server]) as url:
+                yield url
 
 
 @pytest.fixture

@@ -1,0 +1,111 @@
+"""The environment: what is wrong is named with its fault and the fix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from server.errors import ConfigError
+from server.settings import Settings, listing, read_settings
+
+
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No `.env`, and nothing of the developer's environment."""
+    monkeypatch.chdir(str(tmp_path))
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, **values: str) -> str:
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as refused:
+        read_settings()
+    return refused.value.message
+
+
+def test_the_defaults_are_a_server_on_this_machine() -> None:
+    settings = read_settings()
+    assert (settings.host, settings.port, settings.stage) == ("127.0.0.1", 8000, "dev")
+    assert settings.uses_local_pool
+    assert settings.uses_embedded_model
+    assert settings.database.startswith("sqlite:///")
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fix"),
+    [
+        ("PORT", "http", "valid integer"),
+        ("PORT", "70000", "65535"),
+        ("BACKEND", "redis", "'sql'"),
+        ("OPENAI_BASE_URL", "localhost:9", "https://"),
+        ("STAGE", "a/b", "pattern"),
+        ("LOG_LEVEL", "loud", "'info'"),
+        ("RESPONSE_TIMEOUT_IN_SECONDS", "0", "greater than 0"),
+    ],
+)
+def test_a_wrong_value_is_shown_with_its_fault_and_its_meaning(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, fix: str
+) -> None:
+    message = refusal(monkeypatch, **{name: value})
+    assert message.startswith(f"{name}={value}: ")
+    assert fix in message
+    assert str(Settings.model_fields[name.lower()].description) in message
+
+
+def test_all_that_is_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(refusal(monkeypatch, PORT="x", TURNS="0").splitlines()) == 2
+
+
+def test_a_wrong_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "canary" not in refusal(monkeypatch, DATABASE_URL="oracle://user:canary@host/db")
+
+
+@pytest.mark.parametrize(
+    ("values", "way_out"),
+    [
+        ({"HOST": "0.0.0.0"}, {"UNSAFE_LOCAL_USER_POOL": "true"}),
+        ({"ALLOWED_ORIGINS": "https://a.example,*"}, {"UNSAFE_ANY_ORIGIN": "true"}),
+        ({"COGNITO_USER_POOL_ID": "eu-west-1_AbC"}, {"COGNITO_CLIENT_IDS": "abc"}),
+        ({"COGNITO_CLIENT_IDS": "abc"}, {"COGNITO_USER_POOL_ID": "eu-west-1_AbC"}),
+    ],
+)
+def test_what_is_unsafe_or_half_said_names_its_way_out(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, str], way_out: dict[str, str]
+) -> None:
+    message = refusal(monkeypatch, **values)
+    for name, value in way_out.items():
+        assert name in message
+        monkeypatch.setenv(name, value)
+    read_settings()
+
+
+def test_the_issuer_is_cognitos_own_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COGNITO_USER_POOL_ID", "eu-west-1_AbC")
+    monkeypatch.setenv("COGNITO_CLIENT_IDS", "one, two")
+    settings = read_settings()
+    assert settings.issuer == "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbC"
+    assert settings.cognito_client_ids == ("one", "two")
+    monkeypatch.setenv("COGNITO_ISSUER_URL", "http://127.0.0.1:4566/eu-west-1_AbC/")
+    assert read_settings().issuer == "http://127.0.0.1:4566/eu-west-1_AbC"
+
+
+def test_the_environment_outweighs_the_file_and_both_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("STAGE=beta\nPORT=1\n")
+    monkeypatch.setenv("PORT", "2")
+    rows = {name: (value, origin) for name, value, origin, _ in listing(read_settings())}
+    assert rows["STAGE"] == ("beta", ".env")
+    assert rows["PORT"] == ("2", "environment")
+    assert rows["HOST"] == ("127.0.0.1", "default")
+
+
+def test_settings_do_not_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read_settings()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.port = 1
