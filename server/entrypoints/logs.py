@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ def configure_logs(level: str, style: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper("%H:%M:%S" if pretty else "iso", utc=not pretty),
+            structlog.processors.ExceptionRenderer(places),
             *(pretty_lines() if pretty else json_lines()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
@@ -34,19 +36,26 @@ def configure_logs(level: str, style: str) -> None:
 
 
 def pretty_lines() -> list[Any]:
-    return [
-        structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=20
-        )
-    ]
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=20)]
 
 
 def json_lines() -> list[Any]:
     return [
-        structlog.processors.format_exc_info,
         structlog.processors.EventRenamer("action"),
         structlog.processors.JSONRenderer(serializer=to_json),
     ]
+
+
+def places(exc_info: Any) -> str:
+    """An exception and its causes: kinds and places. Not their messages, which quote what people said."""
+    error: BaseException | None = exc_info[1]
+    lines: list[str] = []
+    while error is not None:
+        lines += [type(error).__qualname__, *(line.rstrip() for line in traceback.format_tb(error.__traceback__))]
+        if isinstance(error, BaseExceptionGroup):
+            lines += [places((None, inner, None)) for inner in error.exceptions]
+        error = error.__cause__ or error.__context__
+    return "\n".join(lines)
 
 
 def to_json(line: Any, **_options: Any) -> str:
