@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from server.backends.sql.schema import claims, conversations, current_conversations, dead_letters, entries
-from server.model import Conversation, Draft, Entry, Question, Reply, Usage
 
 BY_ID = conversations.c.id == bindparam("key")
 
@@ -93,31 +92,3 @@ RENEWED = changes("lease_until")
 ANSWERED = changes("head", "answered", "waiting", "tries", "failures", "due_at", "lease_until", "updated_at")
 FAILED = changes("failures", "lease_until", "due_at")
 VOID_LEASES = update(conversations).where(conversations.c.lease_until > 0).values(lease_until=0)
-
-
-def conversation(row: Row[Any]) -> Conversation:
-    return Conversation(
-        id=row.id,
-        person=row.person,
-        channel=row.channel,
-        assistant=row.assistant,
-        epoch=row.epoch,
-        offset=row.head,
-        answered=row.answered,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )
-
-
-def entry(row: Row[Any]) -> Entry:
-    return question(row) if row.question is None else reply(row)
-
-
-def question(row: Row[Any]) -> Question:
-    return Question(row.offset, row.message_id, row.text, row.created_at)
-
-
-def reply(row: Row[Any]) -> Reply:
-    usage = None if row.input_tokens is None else Usage(row.input_tokens, row.output_tokens)
-    draft = Draft(row.text, row.finish_reason, usage, row.code, bool(row.retryable))
-    return Reply(row.offset, row.question, row.message_id, draft, row.created_at)

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from server.backends.sql import rows
 from server.backends.sql import statements as sql
 from server.backends.sql.database import Database
 from server.errors import Conflict, LeaseLost, NotFound, TooMany
@@ -55,12 +56,12 @@ class SqlStore:
         values = {"person": person, "channel": channel}
         row = await self._database.read(lambda connection: connection.execute(sql.CURRENT, values).first())
         if row is not None:
-            return sql.conversation(row)
+            return rows.conversation(row)
         return await self._database.write(lambda connection: self._current(connection, person, channel, assistant))
 
     def _current(self, connection: Connection, person: str, channel: str, assistant: str) -> Conversation:
         row = connection.execute(sql.CURRENT, {"person": person, "channel": channel}).first()
-        return sql.conversation(row) if row is not None else self._create(connection, person, channel, assistant)
+        return rows.conversation(row) if row is not None else self._create(connection, person, channel, assistant)
 
     async def create(self, person: str, channel: str, assistant: str) -> Conversation:
         return await self._database.write(lambda connection: self._create(connection, person, channel, assistant))
@@ -72,7 +73,7 @@ class SqlStore:
         )
         connection.execute(sql.LEAVE_CURRENT, {"whose": person, "where": channel})
         connection.execute(sql.MAKE_CURRENT, {"person": person, "channel": channel, "conversation_id": new.id})
-        connection.execute(sql.CREATE, new_row(new))
+        connection.execute(sql.CREATE, rows.conversation_row(new))
         return new
 
     async def find(self, person: str, conversation_id: str) -> Conversation:
@@ -80,12 +81,12 @@ class SqlStore:
         row = await self._database.read(lambda connection: connection.execute(sql.FIND, values).first())
         if row is None:
             raise no_conversation()
-        return sql.conversation(row)
+        return rows.conversation(row)
 
     async def recent(self, person: str, limit: int) -> Sequence[Conversation]:
         values = {"person": person, "most": limit}
-        rows = await self._database.read(lambda connection: connection.execute(sql.RECENT, values).all())
-        return [sql.conversation(row) for row in rows]
+        found = await self._database.read(lambda connection: connection.execute(sql.RECENT, values).all())
+        return [rows.conversation(row) for row in found]
 
     # --- Log ---
 
@@ -120,7 +121,7 @@ class SqlStore:
         now, offset = self._now(), row.head + 1
         place = {"conversation_id": message.conversation_id, "offset": offset, "message_id": message.message_id}
         connection.execute(sql.CLAIM, {"person": message.person, "created_at": now, **place})
-        connection.execute(sql.APPEND, {**place, **NO_REPLY, "text": message.text, "created_at": now})
+        connection.execute(sql.APPEND, {**place, **rows.NO_REPLY, "text": message.text, "created_at": now})
         head = {"key": message.conversation_id, "head": offset, "waiting": row.waiting + 1, "updated_at": now}
         connection.execute(sql.ACCEPTED, head)
         return Accepted(message.conversation_id, message.message_id, offset, message.text, now)
@@ -136,20 +137,20 @@ class SqlStore:
         values = {"key": conversation_id, "edge": edge, "most": limit + 1}
         return await self._database.read(lambda connection: self._cut(connection.execute(statement, values), limit))
 
-    def _cut(self, rows: Any, limit: int) -> Page:
+    def _cut(self, found: Any, limit: int) -> Page:
         kept: list[Entry] = []
         size = 0
-        for row in rows:
+        for row in found:
             size += len(row.text.encode())
             if len(kept) == limit or (kept and size > self._page_bytes):
                 return Page(tuple(kept), more=True)
-            kept.append(sql.entry(row))
+            kept.append(rows.entry(row))
         return Page(tuple(kept), more=False)
 
     async def waiting(self, limit: int) -> Sequence[str]:
         values = {"now": self._now(), "most": limit}
-        rows = await self._database.read(lambda connection: connection.execute(sql.WAITING, values).all())
-        return [row.id for row in rows]
+        found = await self._database.read(lambda connection: connection.execute(sql.WAITING, values).all())
+        return [row.id for row in found]
 
     async def forget_claims(self) -> None:
         """Let go of message ids that are older than the promise to remember them."""
@@ -195,9 +196,9 @@ class SqlStore:
         row = held(row, lease)
         now, question = self._now(), lease.question
         reply = Reply(row.head + 1, question.offset, question.message_id, draft, now)
-        connection.execute(sql.APPEND, reply_row(lease, reply))
+        connection.execute(sql.APPEND, rows.reply_row(lease, reply))
         if draft.code is not None:
-            connection.execute(sql.BURY, dead_letter_row(lease, draft.code, now))
+            connection.execute(sql.BURY, rows.dead_letter_row(lease, draft.code, now))
         follows = row.waiting > 1
         connection.execute(
             sql.ANSWERED,
@@ -221,7 +222,7 @@ class SqlStore:
             return None
         stored = connection.execute(sql.REPLY_TO, {"key": row.id, "asked": lease.question.offset}).one()
         holds = row.lease_until > 0 and row.waiting > 0
-        return Settled(sql.reply(stored), self._next(connection, lease) if holds else None)
+        return Settled(rows.reply(stored), self._next(connection, lease) if holds else None)
 
     def _next(self, connection: Connection, lease: Lease) -> Lease:
         asked = self._oldest_waiting(connection, lease.conversation_id, lease.question.offset)
@@ -252,10 +253,7 @@ class SqlStore:
 
     def _oldest_waiting(self, connection: Connection, conversation_id: str, answered: int) -> Question:
         values = {"key": conversation_id, "answered": answered}
-        return sql.question(connection.execute(sql.OLDEST_WAITING, values).one())
-
-
-NO_REPLY = dict.fromkeys(("question", "finish_reason", "code", "retryable", "input_tokens", "output_tokens"))
+        return rows.question(connection.execute(sql.OLDEST_WAITING, values).one())
 
 
 def held(row: Row[Any] | None, lease: Lease) -> Row[Any]:
@@ -266,41 +264,3 @@ def held(row: Row[Any] | None, lease: Lease) -> Row[Any]:
 
 def no_conversation() -> NotFound:
     return NotFound("No such conversation; listConversations shows yours.", code="unknown_conversation")
-
-
-def new_row(new: Conversation) -> dict[str, Any]:
-    return {
-        **{name: getattr(new, name) for name in ("id", "person", "channel", "assistant", "epoch")},
-        **dict.fromkeys(("head", "answered", "waiting", "attempt", "lease_until", "due_at", "tries", "failures"), 0),
-        "lease_owner": "",
-        "created_at": new.created_at,
-        "updated_at": new.updated_at,
-    }
-
-
-def reply_row(lease: Lease, reply: Reply) -> dict[str, Any]:
-    draft = reply.draft
-    return {
-        "conversation_id": lease.conversation_id,
-        "offset": reply.offset,
-        "message_id": reply.message_id,
-        "text": draft.text,
-        "created_at": reply.created_at,
-        "question": reply.question,
-        "finish_reason": draft.finish_reason,
-        "code": draft.code,
-        "retryable": draft.retryable,
-        "input_tokens": draft.usage.input_tokens if draft.usage else None,
-        "output_tokens": draft.usage.output_tokens if draft.usage else None,
-    }
-
-
-def dead_letter_row(lease: Lease, code: str, now: int) -> dict[str, Any]:
-    return {
-        "conversation_id": lease.conversation_id,
-        "offset": lease.question.offset,
-        "person": lease.person,
-        "code": code,
-        "tries": lease.tries,
-        "created_at": now,
-    }

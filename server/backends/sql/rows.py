@@ -1,0 +1,77 @@
+"""Values to rows and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row
+
+from server.model import Conversation, Draft, Entry, Lease, Question, Reply, Usage
+
+NO_REPLY = dict.fromkeys(("question", "finish_reason", "code", "retryable", "input_tokens", "output_tokens"))
+
+
+def conversation(row: Row[Any]) -> Conversation:
+    return Conversation(
+        id=row.id,
+        person=row.person,
+        channel=row.channel,
+        assistant=row.assistant,
+        epoch=row.epoch,
+        offset=row.head,
+        answered=row.answered,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def entry(row: Row[Any]) -> Entry:
+    return question(row) if row.question is None else reply(row)
+
+
+def question(row: Row[Any]) -> Question:
+    return Question(row.offset, row.message_id, row.text, row.created_at)
+
+
+def reply(row: Row[Any]) -> Reply:
+    usage = None if row.input_tokens is None else Usage(row.input_tokens, row.output_tokens)
+    draft = Draft(row.text, row.finish_reason, usage, row.code, bool(row.retryable))
+    return Reply(row.offset, row.question, row.message_id, draft, row.created_at)
+
+
+def conversation_row(new: Conversation) -> dict[str, Any]:
+    return {
+        **{name: getattr(new, name) for name in ("id", "person", "channel", "assistant", "epoch")},
+        **dict.fromkeys(("head", "answered", "waiting", "attempt", "lease_until", "due_at", "tries", "failures"), 0),
+        "lease_owner": "",
+        "created_at": new.created_at,
+        "updated_at": new.updated_at,
+    }
+
+
+def reply_row(lease: Lease, reply: Reply) -> dict[str, Any]:
+    draft = reply.draft
+    return {
+        "conversation_id": lease.conversation_id,
+        "offset": reply.offset,
+        "message_id": reply.message_id,
+        "text": draft.text,
+        "created_at": reply.created_at,
+        "question": reply.question,
+        "finish_reason": draft.finish_reason,
+        "code": draft.code,
+        "retryable": draft.retryable,
+        "input_tokens": draft.usage.input_tokens if draft.usage else None,
+        "output_tokens": draft.usage.output_tokens if draft.usage else None,
+    }
+
+
+def dead_letter_row(lease: Lease, code: str, now: int) -> dict[str, Any]:
+    return {
+        "conversation_id": lease.conversation_id,
+        "offset": lease.question.offset,
+        "person": lease.person,
+        "code": code,
+        "tries": lease.tries,
+        "created_at": now,
+    }
