@@ -1,0 +1,18 @@
+"""What a turn, a token, an open socket and a handshake cost, beside two programs that do less.
+
+    naive.py      what one writes first: Starlette, the OpenAI SDK, nothing kept
+    bare.py       the floor: a provider's events in, frames out
+    idle.py       sockets that are opened and left alone
+    hosting.py    how naive and idle are served: on uvicorn, with our server's options
+
+    machine.py    cores, CPU time, memory
+    programs.py   processes, each pinned to its core
+    talker.py     a client light enough to be forgotten
+    turns.py      what is measured of turns
+    doors.py      what is measured of sockets that open, wait and are spoken into
+    rounds.py     the order of it, and how much of everything
+    ledger.py     the values, and the ratios of each round
+    table.py      the bars, and what is printed
+
+Everything is measured in rounds that go from program to program, because the machine is never quiet: quote ratios only.
+"""

@@ -47,7 +47,7 @@ async def listening(app: ASGIApp, port: int) -> AsyncIterator[int]:
     Only uvicorn's protocol is used, not its `Server`, whose start and stop each take a tenth of a second and whose stop
     waits for answers that may never end.
     """
-    config = uvicorn.Config(app, http=ReachableTransport, ws="none", lifespan="off", log_config=None)
+    config = uvicorn.Config(app, http=ReachableTransport, ws="none", lifespan="off", log_config=None, access_log=False)
     state = ServerState()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(partial(ReachableTransport, config, state, {}), HOST, port, backlog=2048)
@@ -137,7 +137,7 @@ async def _reset(transport: Any) -> None:
     sock = transport.get_extra_info("socket")
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CLOSING_SECONDS):
-            while not transport.is_closing() and _unsent(transport, sock):  # noqa: ASYNC110 (nothing tells when)
+            while not transport.is_closing() and _unsent(transport, sock):
                 await asyncio.sleep(0.001)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()

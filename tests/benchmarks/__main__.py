@@ -1,0 +1,75 @@
+"""`make bench`: measures, and prints a table. A bar that is missed is told, and is no failure."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import platform
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from tests.benchmarks.ledger import Ledger
+from tests.benchmarks.machine import Cores, allow_many_sockets, cores, pinned
+from tests.benchmarks.programs import Stage
+from tests.benchmarks.rounds import MEASUREMENTS, QUICK, Bench, Scale
+from tests.benchmarks.table import NOTES, table
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parser().parse_args(arguments)
+    where, scale, ledger = cores(), scale_of(options), Ledger()
+    say(str(where))
+    allow_many_sockets()
+    with pinned(where.others):
+        run(options.only or list(MEASUREMENTS), where, scale, ledger)
+    print(f"\nPython {platform.python_version()}; {where}; {scale.rounds} rounds\n\n{table(ledger)}\n\n{NOTES}")
+    if options.json:
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(ledger.values)))
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="about a minute instead of four; noisier")
+    parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="measure this alone; may be repeated")
+    parser.add_argument("--rounds", type=int, metavar="N", help="how often everything is measured")
+    parser.add_argument("--sockets", type=int, metavar="N", help="how many idle ones are opened")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the values of all rounds")
+    return parser
+
+
+def scale_of(options: argparse.Namespace) -> Scale:
+    scale = QUICK if options.quick else Scale()
+    return replace(scale, rounds=options.rounds or scale.rounds, idle_sockets=options.sockets or scale.idle_sockets)
+
+
+def run(names: Sequence[str], where: Cores, scale: Scale, ledger: Ledger) -> None:
+    """On uvloop where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(measure(names, where, scale, ledger))
+    else:
+        uvloop.run(measure(names, where, scale, ledger))
+
+
+async def measure(names: Sequence[str], where: Cores, scale: Scale, ledger: Ledger) -> None:
+    with tempfile.TemporaryDirectory(prefix="switchboard-bench-") as folder:
+        stage = Stage(where, Path(folder))
+        async with stage.upstream() as upstream:
+            bench = Bench(stage, upstream, scale, ledger)
+            for name in names:
+                say(name)
+                await MEASUREMENTS[name](bench)
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""That the benchmarks measure what they say. Never how much it is: that is for `make bench`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.__main__ import measure, parser, scale_of
+from tests.benchmarks.doors import accepts, cpu_of_a_handshake, introduce, memory_of_an_idle_socket
+from tests.benchmarks.ledger import Ledger
+from tests.benchmarks.machine import Cores
+from tests.benchmarks.programs import Stage, Upstream
+from tests.benchmarks.rounds import Scale
+from tests.benchmarks.table import table
+from tests.benchmarks.turns import cpu_of_a_late_turn, cpu_of_a_turn, first_words, first_words_of, one_after_another
+
+UNPINNED = Cores(frozenset(), frozenset())
+TINY = Scale(rounds=2, lanes=2, burst_turns=(1, 1))
+TOKENS = 5
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(UNPINNED, tmp_path)
+
+
+@pytest.fixture
+async def upstream(stage: Stage) -> AsyncIterator[Upstream]:
+    async with stage.upstream() as provider:
+        provider.answers(length=TOKENS, interval=0.02)
+        yield provider
+
+
+@pytest.mark.parametrize("name", ["ours", "naive", "bare"])
+async def test_every_turn_of_every_program_is_answered_and_counted(stage: Stage, upstream: Upstream, name: str) -> None:
+    async with stage.program(name, upstream) as program:
+        async with program.talkers(2) as opened:
+            for talker in opened:
+                await one_after_another(program, [talker, talker])
+                assert talker.finals == 2
+                assert talker.first_delta is not None
+                # Ours greets once, accepts and begins each turn, and merges tokens that arrive together.
+                most = 2 * (TOKENS + 1) + (1 + 2 * 2 if name == "ours" else 0)
+                assert talker.frames <= most if name == "ours" else talker.frames == most
+        assert await cpu_of_a_turn(program, lanes=2, turns=2) > 0
+        assert await cpu_of_a_late_turn(program, lanes=2, earlier=1, turns=1) > 0
+        assert await first_words(program, turns=1) > 0
+    assert await first_words_of(upstream, turns=2) > 0
+
+
+@pytest.mark.parametrize("name", ["ours", "idle"])
+async def test_sockets_are_opened_and_left_alone(stage: Stage, upstream: Upstream, name: str) -> None:
+    async with stage.program(name, upstream) as program:
+        assert await memory_of_an_idle_socket(program, sockets=100) > 0
+        people = await introduce(program, 3)
+        assert await cpu_of_a_handshake(program, people) > 0
+        async with program.talkers(3) as opened:
+            assert [talker.frames for talker in opened] == [1 if name == "ours" else 0] * 3
+
+
+async def test_accepts_are_counted_with_and_without_their_replies(stage: Stage, upstream: Upstream) -> None:
+    async with stage.program("ours", upstream) as program:
+        assert (await accepts(program, people=2, each=2, answered=True)).per_second > 0
+        upstream.answers(length=TOKENS, first_delay=600)
+        assert (await accepts(program, people=2, each=2, answered=False)).per_cpu_second > 0
+
+
+async def test_what_a_program_gets_wrong_ends_the_measurement(stage: Stage, upstream: Upstream) -> None:
+    async with stage.program("ours", upstream) as program, program.talkers(1) as (talker,):
+        upstream.answers(fault="unauthorized")
+        with pytest.raises(ConnectionError, match=r'"error":true'):
+            await one_after_another(program, [talker])
+
+
+async def test_each_round_gives_one_value_of_each_program_and_the_table_shows_them(tmp_path: Path) -> None:
+    ledger = Ledger()
+    await measure(["burst"], UNPINNED, TINY, ledger)
+    for metric in ("turn_20_burst", "turn_200_burst", "token_burst"):
+        assert {name: len(values) for name, values in ledger.values[metric].items()} == {
+            "ours": 2,
+            "naive": 2,
+            "bare": 2,
+        }
+    assert len(table(ledger).splitlines()) == 1 + 3
+
+
+def test_a_ratio_is_made_round_by_round_and_held_against_its_bar() -> None:
+    ledger = Ledger()
+    for ours, naive in ((10, 10), (30, 20), (130, 100)):
+        ledger.note("turn_20_burst", "ours", ours)
+        ledger.note("turn_20_burst", "naive", naive)
+    _, row = table(ledger).splitlines()
+    assert " ".join(row.split()).endswith("30.0 20.0 - 1.30 (1.00-1.50) naive <= 1.2 MISSED <= 1.0 (aim 0.7) MISSED")
+
+
+def test_of_rates_the_ratio_is_that_of_the_costs() -> None:
+    ledger = Ledger()
+    ledger.note("handshakes", "ours", 1_000)
+    ledger.note("handshakes", "idle", 2_000)
+    assert " ".join(table(ledger).split()).endswith("1,000 - 2,000 2.00 (2.00-2.00) idle")
+
+
+def test_options_change_the_scale() -> None:
+    scale = scale_of(parser().parse_args(["--quick", "--rounds", "7", "--sockets", "9"]))
+    assert (scale.rounds, scale.idle_sockets) == (7, 9)

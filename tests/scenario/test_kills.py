@@ -1,0 +1,254 @@
+"""The server dies again and again under load, and nobody is the wiser.
+
+`KILLS` and `STOPS` in the environment ask for other numbers of deaths and of orderly ends, `SEED` for one run again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import re
+import socket
+import sys
+import time
+from asyncio.subprocess import DEVNULL, Process
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.auth.local_pool import LocalUserPool
+from server.backends.sql import open_sql
+from server.model import Question, Reply
+from server.turns.runner import MOST_TRIES
+from tests.fakes.openai_server import Answer, FakeOpenAI
+from tests.scenario.checker import check
+from tests.scenario.client import client
+from tests.scenario.conftest import Start
+from tests.scenario.history import Kept, Run, frames_of, read_logs
+from tests.scenario.load import Crowd, Pace, crowd
+from tests.scenario.process import START_SECONDS, ServerProcess, environment
+
+KILLS = int(os.environ.get("KILLS", "20"))
+STOPS = int(os.environ.get("STOPS", "5"))
+SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
+LIFE_SECONDS = 0.05, 1.0
+BIRTH_SECONDS = 0.2, 1.2
+MISCARRIED = 0.2
+SETTLE_SECONDS = 60
+DATABASE = "switchboard.db"
+RUN_ID = re.compile(r"(.+)-(\d+)\.(\d+)")
+
+End = Callable[[ServerProcess], Awaitable[None]]
+
+
+@dataclass
+class Storm:
+    """A server that ends again and again. `busy`: how often in the middle of a run; `slowest_end` is seconds."""
+
+    start: Start
+    provider: FakeOpenAI
+    folder: Path
+    random: random.Random
+    port: int
+    busy: int = 0
+    slowest_end: float = 0
+    births: list[float] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    async def rage(self, ends: int, end: End) -> None:
+        for _ in range(ends):
+            async with self._life() as server:
+                await asyncio.sleep(self.random.uniform(*LIFE_SECONDS))
+                self.busy += any(request.ended is None for request in self.provider.requests)
+                began = time.monotonic()
+                await end(server)
+                self.slowest_end = max(self.slowest_end, time.monotonic() - began)
+            self._read(server)
+
+    async def pass_by(self, load: Crowd) -> list[str]:
+        """One more life, in which all is answered; who is not, is returned."""
+        async with self._life() as server:
+            unsettled = await load.settle(SETTLE_SECONDS)
+            assert await server.stop() == 0
+        self._read(server)
+        return unsettled
+
+    async def miscarry(self) -> None:
+        """A life that ends before the server is ready."""
+        self.births.append(time.time())
+        process = await begun(self.provider, self.folder, PORT=self.port)
+        await asyncio.sleep(self.random.uniform(*BIRTH_SECONDS))
+        await killed(process)
+
+    def _life(self) -> AbstractAsyncContextManager[ServerProcess]:
+        self.births.append(time.time())
+        return self.start(PORT=self.port, MESSAGES_PER_MINUTE=0)
+
+    def _read(self, server: ServerProcess) -> None:
+        self.faults += [line for line in server.output if '"level":"error"' in line]
+
+    def runs(self) -> list[Run]:
+        """Those that the provider still remembers."""
+        return [self._run(request.body, request.arrived, request.ended) for request in self.provider.requests]
+
+    def _run(self, body: Mapping[str, Any], began: float, ended: float | None) -> Run:
+        found = RUN_ID.fullmatch(body["metadata"]["run_id"])
+        assert found is not None
+        prompt = tuple(item["content"] for item in body["input"])
+        life = bisect_right(self.births, began)
+        return Run(found[1], int(found[2]), int(found[3]), life, began, ended, prompt)
+
+
+async def begun(provider: FakeOpenAI, folder: Path, **settings: object) -> Process:
+    """A server that is starting."""
+    ours = environment(folder, OPENAI_BASE_URL=provider.base_url, OPENAI_API_KEY="any", **settings)
+    command = (sys.executable, "-m", "server", "serve")
+    return await asyncio.create_subprocess_exec(*command, env=ours, cwd=folder, stdout=DEVNULL, stderr=DEVNULL)
+
+
+async def killed(process: Process) -> None:
+    process.kill()
+    await process.wait()
+
+
+@pytest.fixture
+def storm(start: Start, provider: FakeOpenAI, tmp_path: Path) -> Storm:
+    print(f"SEED={SEED}")  # Shown when the test fails.
+    dice = random.Random(SEED)
+    return Storm(start, provider, tmp_path, dice, quiet_port(dice))
+
+
+def quiet_port(dice: random.Random) -> int:
+    """One that the system does not give to clients: a client that keeps trying it could else connect to itself."""
+    while True:
+        port = dice.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+
+
+async def weather(storm: Storm, rage: Callable[[], Awaitable[None]]) -> list[Kept]:
+    """A load and a storm, after which nothing is wrong. What the store holds."""
+    storm.provider.script(normal=paced)
+    url, token = f"ws://127.0.0.1:{storm.port}/ws", LocalUserPool.open(storm.folder).token
+    async with crowd(url, token, people=6, seed=SEED, pace=Pace()) as load:
+        await rage()
+        unsettled = await storm.pass_by(load)
+    logs = await kept(storm.folder, load.people)
+    harms = check(load.sockets, logs, storm.runs())
+    describe(storm, load, logs)
+    assert Counter(harm.kind for harm in harms) == {}, "\n".join(map(str, harms[:20]))
+    assert unsettled == []
+    assert storm.faults == []
+    assert [reply for log in logs for reply in odd_replies(log, storm.births)] == []
+    return logs
+
+
+def paced(body: Mapping[str, Any]) -> Answer:
+    """The question's echo in some ten pieces; some begin late, some come all at once. None outlasts a usual life."""
+    dice = random.Random(body["input"][-1]["content"])
+    return Answer(first_delay=dice.choice((0, 0, 0.02, 0.1)), interval=dice.choice((0, 0.005, 0.005, 0.01)))
+
+
+async def kept(folder: Path, people: set[str]) -> list[Kept]:
+    url = f"sqlite:///{folder / DATABASE}"
+    async with open_sql(url, sole=False, lease_seconds=30, most_waiting=100) as store:
+        return await read_logs(store, people)
+
+
+def questions(logs: Sequence[Kept]) -> list[Question]:
+    return [entry for log in logs for entry in log.entries if isinstance(entry, Question)]
+
+
+def odd_replies(log: Kept, births: Sequence[float]) -> list[Reply]:
+    """Those that are anything but the echo of their question, or the error after too many deaths."""
+    asked = {question.offset: question for question in questions([log])}
+    replies = [entry for entry in log.entries if isinstance(entry, Reply)]
+    return [
+        one for one in replies if not (echoes(one, asked[one.question]) or worn_out(one, asked[one.question], births))
+    ]
+
+
+def echoes(reply: Reply, question: Question) -> bool:
+    return (reply.draft.text, reply.draft.code) == (f"You said: {question.text}", None)
+
+
+def worn_out(reply: Reply, question: Question, births: Sequence[float]) -> bool:
+    lives = [birth for birth in births if question.created_at < birth * 1000 < reply.created_at]
+    return reply.draft.code == "too_many_tries" and len(lives) >= MOST_TRIES
+
+
+def describe(storm: Storm, load: Crowd, logs: Sequence[Kept]) -> None:
+    shown = {kind: len(frames_of(load.sockets, kind)) for kind in ("assistantDelta", "resumed")}
+    print(
+        f"{len(storm.births)} lives, {storm.busy} ended during a run, the slowest in {storm.slowest_end:.1f} s;",
+        end=" ",
+    )
+    print(f"{len(questions(logs))} messages, {len(load.sockets)} sockets, {shown}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120 + 10 * KILLS)
+async def test_kills_under_load_lose_double_and_reorder_nothing(storm: Storm) -> None:
+    async def rage() -> None:
+        for _ in range(KILLS):
+            if storm.random.random() < MISCARRIED:
+                await storm.miscarry()
+            await storm.rage(1, ServerProcess.kill)
+
+    logs = await weather(storm, rage)
+    assert len(questions(logs)) >= 5 * KILLS
+    assert storm.busy >= KILLS / 4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120 + 15 * STOPS)
+async def test_restarts_under_load_lose_nothing_and_end_in_time(storm: Storm) -> None:
+    async def stop(server: ServerProcess) -> None:
+        assert await server.stop() == 0
+
+    logs = await weather(storm, lambda: storm.rage(STOPS, stop))
+    assert len(questions(logs)) >= 5 * STOPS
+    assert storm.busy
+    assert storm.slowest_end < 30
+
+
+@pytest.mark.parametrize("milliseconds", [0, 5, 20])
+async def test_a_server_killed_while_it_makes_its_database_starts_the_next_time(
+    start: Start, provider: FakeOpenAI, tmp_path: Path, milliseconds: int
+) -> None:
+    process = await begun(provider, tmp_path)
+    async with asyncio.timeout(START_SECONDS):
+        while not (tmp_path / DATABASE).exists():
+            await asyncio.sleep(0.001)
+    await asyncio.sleep(milliseconds / 1000)
+    await killed(process)
+    async with start() as server, client(server) as anna:
+        assert (await anna.ask("hello"))["message"] == "You said: hello"
+
+
+async def test_a_turn_whose_server_was_killed_goes_on_at_once_in_the_next_one(
+    start: Start, provider: FakeOpenAI
+) -> None:
+    provider.script(Answer(tokens=("never", " the", " end") * 100, interval=0.02))
+    async with start() as server, client(server) as anna:
+        await anna.say("still there?", messageId="m1")
+        await anna.until("assistantDelta")
+        await server.kill()
+    async with start() as server:
+        async with asyncio.timeout(10):
+            # Nobody need come back for it.
+            await provider.until(lambda: len(provider.requests) == 2)
+            async with client(server) as anna:
+                await anna.answer("resume", "resumed", conversationId=anna.conversation_id, after=0)
+                reply = await anna.until("assistantResponse")
+        assert (reply["messageId"], reply["message"]) == ("m1", "You said: still there?")
+    killed, again = provider.requests
+    assert killed.body["input"] == again.body["input"]
