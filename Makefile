@@ -8,7 +8,7 @@ WHO := $(if $(filter command line,$(origin USER)),$(USER),demo)
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help install run dev test check format bench token lock clean
+.PHONY: help install run dev test check format soak bench token chat lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,11 +34,17 @@ format: $(VENV)/.dev ## format the source
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+soak: $(VENV)/.dev ## kill the server again and again under load: make soak KILLS=200 STOPS=50
+	@KILLS=$(or $(KILLS),200) STOPS=$(or $(STOPS),50) $(BIN)/python -m pytest tests/scenario/test_kills.py -s -k under_load
+
 bench: $(VENV)/.dev ## measure the server against a relay that keeps nothing
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 token: $(VENV)/.ready ## print a token: make -s token USER=demo
 	@$(BIN)/python -m server token --user '$(WHO)'
+
+chat: $(VENV)/.ready ## talk to the running server: make chat USER=anna
+	@$(BIN)/python -m server chat $(if $(filter command line,$(origin USER)),--user '$(USER)')
 
 lock: $(VENV)/.dev ## pin the dependencies of pyproject.toml anew
 	$(BIN)/uv pip compile pyproject.toml $(LOCK) -o requirements.lock

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from server.errors import ConfigError, ServerError
+from server.errors import BadInput, ConfigError, ServerError
 from server.settings import listing, read_settings
 
 Command: TypeAlias = Callable[[argparse.Namespace], None]
 
 REFUSED = 2
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,6 +46,16 @@ def parser() -> argparse.ArgumentParser:
     token = add("token", "Print a token of the local user pool, and nothing else.", print_token)
     token.add_argument("--user", default="demo", help="whose (default: %(default)s)")
     token.add_argument("--hours", type=float, default=24, help="how long it is good for (default: %(default)s)")
+    add("sign-out", "Refuse a person's tokens and close their sockets.", sign_out).add_argument(
+        "user", help="name in the local user pool, or the token's sub"
+    )
+    letters = add("dead-letters", "Look after questions that ended in an error.", dead_letters)
+    letters.add_argument("act", choices=["list", "show", "requeue"], help="what to do")
+    letters.add_argument("letter", nargs="*", help="which; requeue without one takes all")
+    talk = add("chat", "Talk to the assistant in this terminal; or through a pipe, a message a line.", chat)
+    talk.add_argument("--user", help="of the local user pool (default: demo)")
+    talk.add_argument("--token", help="instead; rather in the environment variable SWITCHBOARD_TOKEN")
+    talk.add_argument("--url", help="of the server (default: ws://HOST:PORT/ws)")
     add("settings", "Print every setting: value, origin, meaning.", print_settings)
     return top
 
@@ -66,6 +77,37 @@ def print_token(options: argparse.Namespace) -> None:
     from server.wiring import local_pool
 
     print(local_pool(read_settings()).token(options.user, lifetime_seconds=int(options.hours * 3600)))
+
+
+def sign_out(options: argparse.Namespace) -> None:
+    from server.entrypoints import office
+
+    office.sign_out(read_settings(), options.user)
+
+
+def dead_letters(options: argparse.Namespace) -> None:
+    from server.entrypoints import office
+
+    match options.act:
+        case "list":
+            office.list_dead_letters(read_settings())
+        case "show" if len(options.letter) == 1:
+            office.show_dead_letter(read_settings(), *options.letter)
+        case "requeue":
+            office.requeue_dead_letters(read_settings(), options.letter)
+        case _:
+            raise BadInput("show takes one letter; `dead-letters list` names them.")
+
+
+def chat(options: argparse.Namespace) -> None:
+    try:
+        from server.entrypoints.chat import converse
+        from server.entrypoints.chat.address import find_address, find_identity
+
+        code = converse(find_address(options.url), find_identity(options.user, options.token))
+    except KeyboardInterrupt:  # Before it knew better: its parts take a second to come.
+        code = INTERRUPTED
+    sys.exit(code)
 
 
 def print_settings(_options: argparse.Namespace) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,16 @@ class Principal:
     person: str
     username: str
     expires_at_seconds: int
+    issued_at_seconds: int = 0
     groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SignOut:
+    """Tokens of the person that were issued until `at` are refused."""
+
+    person: str
+    at: int
 
 
 # --- what is kept -------------------------------------------------------------------------------------------------
@@ -84,6 +94,18 @@ class Reply:
     created_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A question that ended in an error: `code` says which, `tries` how often it was begun."""
+
+    conversation_id: str
+    person: str
+    question: Question
+    code: str
+    tries: int
+    created_at: int
+
+
 Entry: TypeAlias = Question | Reply
 
 
@@ -98,14 +120,21 @@ class Page:
 # --- what comes in ------------------------------------------------------------------------------------------------
 
 
+WhenBusy: TypeAlias = Literal["enqueue", "interrupt", "reject"]
+
+
 @dataclass(frozen=True, slots=True)
 class InboundMessage:
-    """A message at the door. `message_id` is the idempotency key, unique per person."""
+    """A message at the door. `message_id` is the idempotency key, unique per person.
+
+    `when_busy`, while others wait for their answer: take a place behind them, cancel them, or do not come in.
+    """
 
     person: str
     conversation_id: str
     message_id: str
     text: str
+    when_busy: WhenBusy = "enqueue"
 
 
 # --- a turn -------------------------------------------------------------------------------------------------------
@@ -116,7 +145,8 @@ class Lease:
     """A conversation on loan to a worker, with the question it is to answer.
 
     `attempt` grows with every lease of the conversation and fences its writes and pushes. `tries` counts how often this
-    question was begun (this time included), `failures` how often a runner reported that it failed.
+    question was begun (this time included), `failures` how often a runner reported that it failed. `cancelled`: the
+    person wants no answer any more.
     """
 
     conversation_id: str
@@ -126,6 +156,7 @@ class Lease:
     question: Question
     tries: int
     failures: int
+    cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,25 +253,43 @@ class Replied:
     reply: Reply
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that was said so far of a reply under way, for a device that joins in the middle."""
+
+    conversation_id: str
+    question: Question
+    text: str
+
+
 Event: TypeAlias = Accepted | RunStarted | Delta | Replied
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """An event in the words of a socket, with what the hub must know to keep order.
+    """An event in the bytes of a socket, with what the hub must know to keep order.
 
-    `size`: of the data in bytes. `offset`: the log entry it shows, or 0. `turn`: the offset of the question whose turn
-    it belongs to, or 0. `delta`: left out for sockets that asked for whole replies only.
+    `offset`: the log entry it shows, or 0. `turn`: the offset of the question whose turn it belongs to, or 0. `delta`:
+    left out for sockets that asked for whole replies only. `rich`: makes the form for sockets that want more than text.
     """
 
-    data: str
-    size: int
+    data: bytes
     conversation_id: str = ""
     offset: int = 0
     turn: int = 0
     delta: bool = False
+    rich: Callable[[], bytes] | None = None
 
 
 def reply_id(conversation_id: str, question: int) -> str:
     """The same for every attempt at a question, on every worker."""
     return f"{conversation_id}-{question}"
+
+
+# Message ids that begin so are the server's own.
+REQUEUED = "requeued-"
+
+
+def requeued_id(letter: DeadLetter) -> str:
+    """The same for every requeue of a letter, so that it is asked again once."""
+    return f"{REQUEUED}{reply_id(letter.conversation_id, letter.question.offset)}"

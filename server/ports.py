@@ -13,6 +13,7 @@ from typing import Protocol
 from server.model import (
     Accepted,
     Conversation,
+    DeadLetter,
     Draft,
     Event,
     Frame,
@@ -23,6 +24,7 @@ from server.model import (
     Prompt,
     RunEvent,
     Settled,
+    SignOut,
     Window,
 )
 
@@ -63,7 +65,15 @@ class Log(Protocol):
 
         A `message_id` that the person used within the last 7 days changes nothing: the first answer again, `duplicate`;
         with another text, `Conflict`. `NotFound` if the conversation is not the person's, `TooMany` if too many
-        questions of it wait. Messages are accepted in the order of the calls.
+        questions of it wait, or one does and the message is not to wait. One that interrupts cancels those that wait.
+        Messages are accepted in the order of the calls.
+        """
+        ...
+
+    async def cancel(self, person: str, conversation_id: str, message_id: str | None) -> None:
+        """Cancel a question that waits, the oldest if none is named; it is due at once. Durable when it returns.
+
+        `NotFound` if the conversation is not the person's, or no such question waits.
         """
         ...
 
@@ -93,8 +103,8 @@ class Leases(Protocol):
         """
         ...
 
-    async def renew(self, lease: Lease) -> None:
-        """Hold it for the lease time again, from now."""
+    async def renew(self, lease: Lease) -> Lease:
+        """Hold it for the lease time again, from now. The lease as it is now: perhaps cancelled."""
         ...
 
     async def answer(self, lease: Lease, draft: Draft) -> Settled:
@@ -111,6 +121,34 @@ class Leases(Protocol):
 
     async def hand_back(self, lease: Lease) -> None:
         """Let go without a failure."""
+        ...
+
+
+class SignOuts(Protocol):
+    """People whose tokens are refused, whatever these say, until they get new ones."""
+
+    async def sign_out(self, person: str) -> None:
+        """Refuse every token of the person that was issued until now."""
+        ...
+
+    async def signed_out_since(self, moment: int) -> Sequence[SignOut]:
+        """Those after `moment`, each person once."""
+        ...
+
+
+class DeadLetters(Protocol):
+    """Questions that ended in an error, for an operator to look at and ask again."""
+
+    async def dead_letters(self, limit: int) -> Sequence[DeadLetter]:
+        """The newest first."""
+        ...
+
+    async def dead_letter(self, conversation_id: str, offset: int) -> DeadLetter:
+        """The one of this question. Raises `NotFound`."""
+        ...
+
+    async def requeue(self, letter: DeadLetter) -> Accepted:
+        """Ask the question anew, at the end of its conversation, and take the letter away; in one durable step."""
         ...
 
 

@@ -63,7 +63,9 @@ class Settings(BaseSettings):
     connections: int = Field(20_000, ge=1, description="open sockets in all")
     waiting_per_conversation: int = Field(100, ge=1, description="messages that may wait for their answer")
     connection_buffer_bytes: int = Field(1024 * 1024, ge=64 * 1024, description="unread frames kept for a slow reader")
+    delta_window_ms: float = Field(25, ge=0, le=1000, description="words that follow within it go out together")
     turns: int = Field(256, ge=1, description="conversations answered at the same time")
+    drain_seconds: float = Field(10, ge=0, le=15, description="how long turns under way may go on when it stops")
     lease_seconds: float = Field(30, ge=1, le=45, description="how long a silent worker keeps a conversation")
 
     unsafe_local_user_pool: bool = Field(False, description="true: local user pool although others can reach HOST")

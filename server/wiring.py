@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from filelock import FileLock, Timeout
 
@@ -19,15 +21,17 @@ from server.auth.cognito import CognitoVerifier
 from server.auth.keys import JwksKeys
 from server.auth.local_pool import LocalUserPool
 from server.backends.memory import MemoryBell, MemoryStore
-from server.backends.sql import SqlStore, open_sql
+from server.backends.sql import SqlOffice, open_sql
 from server.channels import websocket
-from server.delivery.hub import Hub
+from server.delivery.hub import Connection, Hub
 from server.delivery.router import Router
+from server.delivery.tenure import Tenure
 from server.errors import ConfigError
 from server.inbox.accept import Inbox
 from server.inbox.rate import Rate
-from server.model import Exchange
-from server.ports import Conversations, Engine, Log, Verifier
+from server.metrics import Metrics
+from server.model import Exchange, Frame
+from server.ports import Bell, Conversations, Engine, Log, Verifier
 from server.settings import Settings
 from server.turns.runner import Runner
 from server.turns.worker import Worker
@@ -35,6 +39,9 @@ from server.turns.worker import Worker
 # It reads some 200 tokens a second: a longer memory would be paid for before each first word.
 LOCAL_CONTEXT_TOKENS = 1024
 LOCAL_OUTPUT_TOKENS = 256
+Store: TypeAlias = SqlOffice | MemoryStore
+# Clients come back spread over this time.
+LATEST_RETURN_MS = 5_000
 
 
 @dataclass(frozen=True)
@@ -48,8 +55,24 @@ class Server:
     log: Log
     inbox: Inbox
     hub: Hub
+    router: Router
+    tenure: Tenure
+    worker: Worker
+    metrics: Metrics
     engine: Engine
     model: str
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def drain(self) -> None:
+        """Let nobody in any more, tell everybody when to come back, and let the turns under way end."""
+        self.draining.set()
+        for connection in self.hub:
+            connection.offer(websocket.disconnecting(random.randrange(LATEST_RETURN_MS)))  # noqa: S311
+        await self.worker.drain(self.settings.drain_seconds)
+
+
+def expiring(connection: Connection) -> Frame:
+    return websocket.token_expiring(connection.who.expires_at_seconds)
 
 
 @asynccontextmanager
@@ -59,24 +82,45 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
         verifier, pool = await open_auth(settings, stack)
         store = await open_store(settings, stack)
         engine, model = await open_engine(settings, stack)
-        hub, bell = Hub(), MemoryBell()
-        router = Router(hub, hub, websocket.encode)
-        rate = Rate(settings.messages_per_minute, time.monotonic)
-        inbox = Inbox(store, bell, router, rate, most_bytes=settings.message_bytes)
-        runner = Runner(store, store, bell, engine, router, deadline_seconds=settings.response_timeout_in_seconds)
-        worker = Worker(
-            store,
-            store,
-            bell,
-            runner,
-            owner=f"{socket.gethostname()}:{os.getpid()}",
-            turns=settings.turns,
-            lease_seconds=settings.lease_seconds,
+        metrics, bell = Metrics(), MemoryBell()
+        hub = Hub(metrics)
+        router = Router(hub, hub, websocket.encode, window=settings.delta_window_ms / 1000)
+        tenure = Tenure(hub, store, expiring, time.time)
+        await tenure.look()
+        server = Server(
+            settings=settings,
+            verifier=verifier,
+            pool=pool,
+            conversations=store,
+            log=store,
+            inbox=make_inbox(settings, store, bell, router, metrics),
+            hub=hub,
+            router=router,
+            tenure=tenure,
+            worker=make_worker(settings, store, bell, engine, router, metrics),
+            metrics=metrics,
+            engine=engine,
+            model=model,
         )
         async with asyncio.TaskGroup() as tasks:
-            working = tasks.create_task(worker.run())
-            yield Server(settings, verifier, pool, store, store, inbox, hub, engine, model)
-            working.cancel()
+            running = [tasks.create_task(part.run()) for part in (server.worker, router, tenure)]
+            yield server
+            for task in running:
+                task.cancel()
+
+
+def make_inbox(settings: Settings, store: Store, bell: Bell, router: Router, metrics: Metrics) -> Inbox:
+    rate = Rate(settings.messages_per_minute, time.monotonic)
+    return Inbox(store, bell, router, rate, metrics, most_bytes=settings.message_bytes)
+
+
+def make_worker(
+    settings: Settings, store: Store, bell: Bell, engine: Engine, router: Router, metrics: Metrics
+) -> Worker:
+    deadline = settings.response_timeout_in_seconds
+    runner = Runner(store, store, bell, engine, router, metrics, deadline_seconds=deadline)
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    return Worker(store, store, bell, runner, owner=owner, turns=settings.turns, lease_seconds=settings.lease_seconds)
 
 
 async def open_auth(settings: Settings, stack: AsyncExitStack) -> tuple[Verifier, LocalUserPool | None]:
@@ -95,20 +139,33 @@ def local_pool(settings: Settings) -> LocalUserPool:
     return LocalUserPool.open(settings.data_dir)
 
 
-async def open_store(settings: Settings, stack: AsyncExitStack) -> SqlStore | MemoryStore:
+async def open_store(settings: Settings, stack: AsyncExitStack) -> Store:
     if settings.backend == "memory":
         return MemoryStore(lease_seconds=settings.lease_seconds, most_waiting=settings.waiting_per_conversation)
     ours = not settings.database_url.get_secret_value()
     if ours:
         lock_data_dir(settings, stack)
+    return await open_sql_store(settings, stack, sole=ours)
+
+
+async def open_sql_store(settings: Settings, stack: AsyncExitStack, *, sole: bool) -> SqlOffice:
     return await stack.enter_async_context(
         open_sql(
             settings.database,
-            sole=ours,
+            sole=sole,
             lease_seconds=settings.lease_seconds,
             most_waiting=settings.waiting_per_conversation,
         )
     )
+
+
+@asynccontextmanager
+async def open_office(settings: Settings) -> AsyncIterator[Store]:
+    """The store alone, beside a server that may be running. Raises `ConfigError` where there is none to share."""
+    if settings.backend == "memory":
+        raise ConfigError("BACKEND=memory keeps everything inside the server; there is nothing to work on from here.")
+    async with AsyncExitStack() as stack:
+        yield await open_sql_store(settings, stack, sole=False)
 
 
 def lock_data_dir(settings: Settings, stack: AsyncExitStack) -> None:

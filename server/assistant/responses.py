@@ -97,7 +97,8 @@ class ResponsesEngine:
         context_tokens: int,
         max_output_tokens: int,
     ) -> None:
-        self._client = client
+        # Looked up here, because the SDK imports a good part of itself for it, and the first turn should not wait.
+        self._create = client.responses.with_streaming_response.create
         self._definition = definition
         self._model = model
         self._max_output_tokens = max_output_tokens
@@ -114,7 +115,8 @@ class ResponsesEngine:
     async def respond(self, prompt: Prompt) -> AsyncGenerator[RunEvent]:
         reader = StreamReader(self._max_output_tokens)
         with provider_errors():
-            async with self._client.responses.with_streaming_response.create(**self._request(prompt)) as response:
+            # As `extra_body`, because the SDK would look at each part of each earlier message on its way.
+            async with self._create(stream=True, extra_body=self._request(prompt)) as response:
                 async for chunk in response.iter_bytes():
                     words, finished = reader.read(chunk)
                     if words:
@@ -133,7 +135,6 @@ class ResponsesEngine:
             "metadata": {"run_id": prompt.run_id, "assistant": self._definition.label},
             "safety_identifier": hashlib.sha256(prompt.person.encode()).hexdigest(),
             "store": False,
-            "stream": True,
             "stream_options": {"include_obfuscation": False},
         }
         if self._definition.temperature is not None:

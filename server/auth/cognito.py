@@ -12,7 +12,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, NoReturn
+from typing import Final, NoReturn, cast
 
 import structlog
 from jose import jws
@@ -106,7 +106,8 @@ class CognitoVerifier:
             _refuse("username")
         groups = _groups(claims)
         expires = self._expiry(claims)
-        return Principal(person=subject, username=str(username), expires_at_seconds=expires, groups=groups)
+        issued = cast(int, claims.get("iat", 0))
+        return Principal(subject, str(username), expires, issued, groups)
 
     def _check_client(self, claims: Mapping[str, object]) -> None:
         use = claims.get("token_use")

@@ -93,10 +93,14 @@ class LocalUserPool:
         token: str = jws.sign(claims, self._key, headers={"kid": self._pool.kid}, algorithm=ALGORITHM)
         return token
 
+    def person(self, username: str) -> str:
+        """Who the user name stands for."""
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.issuer}#{username}"))
+
     def _claims(self, username: str, lifetime_seconds: int, groups: Sequence[str]) -> Mapping[str, object]:
         now = int(self._clock())
         return {
-            "sub": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.issuer}#{username}")),
+            "sub": self.person(username),
             **({"cognito:groups": list(groups)} if groups else {}),
             "iss": self.issuer,
             "client_id": self.client_id,

@@ -12,6 +12,7 @@ from server.errors import Conflict, LeaseLost, NotFound, TooMany
 from server.model import (
     Accepted,
     Conversation,
+    DeadLetter,
     Draft,
     Entry,
     InboundMessage,
@@ -20,6 +21,8 @@ from server.model import (
     Question,
     Reply,
     Settled,
+    SignOut,
+    requeued_id,
 )
 
 CLAIM_MS = 7 * 86_400_000
@@ -37,6 +40,7 @@ class Kept:
     due_at: int = 0
     tries: int = 0
     failures: int = 0
+    cancelled: set[int] = field(default_factory=set)
 
     def waiting(self) -> list[Question]:
         answered = self.conversation.answered
@@ -50,7 +54,7 @@ class Kept:
 
 
 class MemoryStore:
-    """Implements the ports Conversations, Log and Leases. Nothing outlives the process."""
+    """Implements the ports Conversations, Log, Leases, SignOuts and DeadLetters. Nothing outlives the process."""
 
     def __init__(
         self,
@@ -67,7 +71,8 @@ class MemoryStore:
         self._kept: dict[str, Kept] = {}
         self._current: dict[tuple[str, str], str] = {}
         self._claims: dict[tuple[str, str], Accepted] = {}
-        self.dead_letters: list[Reply] = []
+        self._sign_outs: dict[str, int] = {}
+        self._letters: dict[tuple[str, int], DeadLetter] = {}
 
     def _now(self) -> int:
         return int(self._clock() * 1000)
@@ -103,12 +108,17 @@ class MemoryStore:
                 raise Conflict("This messageId was used before with another text; take a new one.", code="id_conflict")
             return replace(earlier, duplicate=True)
         kept = self._of(message.person, message.conversation_id)
-        if (waiting := len(kept.waiting())) >= self._most_waiting:
+        waiting = kept.waiting()
+        if waiting and message.when_busy == "reject":
+            raise TooMany("The assistant is still answering; wait for it.", code="busy", retry_after=1)
+        if len(waiting) >= self._most_waiting:
             raise TooMany(
-                f"{waiting} messages of this conversation wait for their answer; wait for one.",
+                f"{len(waiting)} messages of this conversation wait for their answer; wait for one.",
                 code="too_many_waiting",
                 retry_after=5,
             )
+        if message.when_busy == "interrupt":
+            self._mark_cancelled(kept, waiting)
         question = Question(len(kept.entries) + 1, message.message_id, message.text, self._now())
         kept.append(question, answered=kept.conversation.answered)
         accepted = Accepted(
@@ -116,6 +126,17 @@ class MemoryStore:
         )
         self._claims[message.person, message.message_id] = accepted
         return accepted
+
+    async def cancel(self, person: str, conversation_id: str, message_id: str | None) -> None:
+        kept = self._of(person, conversation_id)
+        waiting = [one for one in kept.waiting() if message_id in {None, one.message_id}]
+        if not waiting:
+            raise NotFound("Nothing waits for an answer here.", code="nothing_to_cancel")
+        self._mark_cancelled(kept, waiting[:1])
+
+    def _mark_cancelled(self, kept: Kept, questions: Sequence[Question]) -> None:
+        kept.cancelled.update(question.offset for question in questions)
+        kept.due_at = 0
 
     async def after(self, conversation_id: str, offset: int, limit: int) -> Page:
         return self._cut(self._kept[conversation_id].entries[offset:], limit)
@@ -157,11 +178,16 @@ class MemoryStore:
     def _lend(self, kept: Kept, question: Question) -> Lease:
         one = kept.conversation
         kept.lease_until = self._now() + self._lease_ms
-        kept.lease = Lease(one.id, one.person, one.assistant, kept.attempt, question, kept.tries, kept.failures)
+        cancelled = question.offset in kept.cancelled
+        kept.lease = Lease(
+            one.id, one.person, one.assistant, kept.attempt, question, kept.tries, kept.failures, cancelled
+        )
         return kept.lease
 
-    async def renew(self, lease: Lease) -> None:
-        self._held(lease).lease_until = self._now() + self._lease_ms
+    async def renew(self, lease: Lease) -> Lease:
+        kept = self._held(lease)
+        kept.lease_until = self._now() + self._lease_ms
+        return replace(lease, cancelled=lease.question.offset in kept.cancelled)
 
     async def answer(self, lease: Lease, draft: Draft) -> Settled:
         kept, question = self._kept[lease.conversation_id], lease.question
@@ -171,7 +197,9 @@ class MemoryStore:
         reply = Reply(len(kept.entries) + 1, question.offset, question.message_id, draft, self._now())
         kept.append(reply, answered=question.offset)
         if draft.code is not None:
-            self.dead_letters.append(reply)
+            self._letters[lease.conversation_id, question.offset] = DeadLetter(
+                lease.conversation_id, lease.person, question, draft.code, kept.tries, reply.created_at
+            )
         kept.failures = kept.due_at = 0
         if waiting := kept.waiting():
             kept.tries = 1
@@ -188,6 +216,31 @@ class MemoryStore:
 
     async def hand_back(self, lease: Lease) -> None:
         self._let_go(self._held(lease))
+
+    # --- SignOuts ---
+
+    async def sign_out(self, person: str) -> None:
+        self._sign_outs[person] = self._now()
+
+    async def signed_out_since(self, moment: int) -> Sequence[SignOut]:
+        return [SignOut(person, at) for person, at in self._sign_outs.items() if at > moment]
+
+    # --- DeadLetters ---
+
+    async def dead_letters(self, limit: int) -> Sequence[DeadLetter]:
+        return list(reversed(self._letters.values()))[:limit]
+
+    async def dead_letter(self, conversation_id: str, offset: int) -> DeadLetter:
+        try:
+            return self._letters[conversation_id, offset]
+        except KeyError:
+            raise NotFound("There is no such dead letter.") from None
+
+    async def requeue(self, letter: DeadLetter) -> Accepted:
+        message = InboundMessage(letter.person, letter.conversation_id, requeued_id(letter), letter.question.text)
+        accepted = await self.accept(message)
+        self._letters.pop((letter.conversation_id, letter.question.offset), None)
+        return accepted
 
     def _let_go(self, kept: Kept) -> None:
         kept.lease, kept.lease_until = None, 0

@@ -2,104 +2,157 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from server.errors import ConnectionGone
-from server.model import Conversation, Frame
+from server.metrics import Metrics
+from server.model import Conversation, Frame, Principal
 
 MOST_REMEMBERED = 64
+SLOW_READER = 4408
+
+
+class Wire(Protocol):
+    """The host's end of one socket. Nothing here waits."""
+
+    def write(self, data: bytes) -> None:
+        """One text frame. After the socket's end, nothing."""
+        ...
+
+    def unread(self) -> int:
+        """Bytes written that the network has not taken yet."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """The last frame; the socket is gone soon after, whatever the client does."""
+        ...
 
 
 @dataclass(slots=True)
 class Seen:
-    """What a socket was shown of a conversation: entries up to `offset`, turns of questions up to `turn`."""
+    """What a socket was shown of a conversation: entries up to `offset`, turns of questions up to `turn`, and of the
+    turn it is `following` every word so far.
+    """
 
     offset: int = 0
     turn: int = 0
+    following: int = 0
     attempt: int = 0
 
 
 class Connection:
     """One open socket: live frames on their way out, held back while something older is being shown.
 
-    It holds from its beginning, until the first `release`. More than `most_bytes` unread cut it off.
+    It holds from its beginning, until the first `release`. More than `most_bytes` unread end it. `deltas`: it wants a
+    reply's words as they come; `rich`: the rich form of frames that have one.
     """
 
-    def __init__(self, connection_id: str, person: str, *, most_bytes: int, deltas: bool = True) -> None:
+    def __init__(
+        self,
+        connection_id: str,
+        who: Principal,
+        wire: Wire,
+        *,
+        most_bytes: int,
+        deltas: bool = True,
+        rich: bool = False,
+    ) -> None:
         self.id = connection_id
-        self.person = person
-        self._when_cut_off: Callable[[], None] | None = None
+        self.who = who
+        self.wire = wire
+        self.warned = False
+        self.sent = 0
+        self.dropped = False
         self._most_bytes = most_bytes
         self._deltas = deltas
-        self._frames: deque[Frame] = deque()
-        self._bytes = 0
-        self._wake = asyncio.Event()
+        self._rich = rich
         self._held: list[tuple[Frame, int]] | None = []
+        self._held_bytes = 0
         self._seen: dict[str, Seen] = {}
 
-    def when_cut_off(self, callback: Callable[[], None]) -> None:
-        """Called once, when more than `most_bytes` wait; nothing is taken any more then."""
-        self._when_cut_off = callback
-
     def put(self, frame: Frame, attempt: int = 0) -> None:
-        """A live frame: now, after what is held, or never if the socket was shown it already."""
+        """A live frame: now, after what is held, or never if the socket was shown it already.
+
+        Raises `ConnectionGone` when the client reads too slowly.
+        """
         if frame.delta and not self._deltas:
             return
-        if self._held is not None:
-            self._weigh(frame)
-            self._held.append((frame, attempt))
-        elif self._is_news(frame, attempt):
-            self.say(frame)
+        if self._held is None:
+            if self._is_news(frame, attempt):
+                self.say(frame)
+            return
+        self._held.append((frame, attempt))
+        self._held_bytes += len(frame.data)
+        self._check()
 
     def say(self, frame: Frame) -> None:
         """An answer to this socket alone, past all that is held."""
-        self._weigh(frame)
-        self._frames.append(frame)
-        self._wake.set()
+        data = frame.rich() if self._rich and frame.rich else frame.data
+        self.wire.write(data)
+        self.sent += len(data)
+        self._check()
+
+    def offer(self, frame: Frame) -> None:
+        """The same, for what is no harm to miss."""
+        with suppress(ConnectionGone):
+            self.say(frame)
+
+    def renew(self, who: Principal) -> None:
+        """The same person, with a newer token."""
+        self.who = who
+        self.warned = False
 
     def hold(self) -> None:
         if self._held is None:
             self._held = []
 
-    def release(self, shown: Conversation | None = None) -> None:
-        """Go live again; of `shown`, everything up to its offset has been shown."""
-        if shown is not None:
-            seen = self._remember(shown.id)
-            seen.offset, seen.turn = shown.offset, shown.answered
-        held, self._held = self._held or [], None
+    def release(self, shown: Conversation, said: Mapping[str, int]) -> None:
+        """Go live again. Everything up to the offset of `shown` was shown, and a snapshot of each turn in `said`, which
+        holds questions' offsets by conversation.
+        """
+        held, self._held, self._held_bytes = self._held or [], None, 0
+        seen = self._remember(shown.id)
+        seen.offset, seen.turn = shown.offset, shown.answered
+        for conversation_id, turn in said.items():
+            self._remember(conversation_id).following = turn
         for frame, attempt in held:
-            self._bytes -= frame.size
+            # The snapshot was taken now, and has these words.
+            if frame.offset or not frame.turn or said.get(frame.conversation_id) != frame.turn:
+                self.put(frame, attempt)
+
+    def resume(self) -> None:
+        """Go live again as if nothing had been held."""
+        held, self._held, self._held_bytes = self._held or [], None, 0
+        for frame, attempt in held:
             self.put(frame, attempt)
 
-    async def write(self, send: Callable[[str], Awaitable[None]]) -> None:
-        """Send what is put, in order, until cancelled."""
-        while True:
-            await self._wake.wait()
-            while self._frames:
-                frame = self._frames.popleft()
-                self._bytes -= frame.size
-                await send(frame.data)
-            self._wake.clear()
-
-    def _weigh(self, frame: Frame) -> None:
-        self._bytes += frame.size
-        if self._bytes > self._most_bytes:
-            callback, self._when_cut_off = self._when_cut_off, None
-            if callback is not None:
-                callback()
-            raise ConnectionGone(f"connection {self.id} does not read")
+    def _check(self) -> None:
+        if self._held_bytes + self.wire.unread() > self._most_bytes:
+            self.dropped = True
+            self.wire.close(SLOW_READER, "reads too slowly")
+            raise ConnectionGone(f"connection {self.id} reads too slowly")
 
     def _is_news(self, frame: Frame, attempt: int) -> bool:
-        if not attempt and frame.conversation_id not in self._seen:
+        if not frame.turn and frame.conversation_id not in self._seen:
             return True
         seen = self._remember(frame.conversation_id)
         if attempt < seen.attempt and attempt:
             return False
         seen.attempt = max(attempt, seen.attempt)
-        return frame.turn > seen.turn if frame.turn else not 0 < frame.offset <= seen.offset
+        if frame.offset:
+            return frame.offset > seen.offset
+        return self._follows(frame, seen)
+
+    def _follows(self, frame: Frame, seen: Seen) -> bool:
+        """Words make sense only after the beginning of their reply, or a snapshot."""
+        if frame.delta:
+            return frame.turn == seen.following > seen.turn
+        if frame.turn > seen.turn:
+            seen.following = frame.turn
+        return frame.turn > seen.turn or not frame.turn
 
     def _remember(self, conversation_id: str) -> Seen:
         seen = self._seen.get(conversation_id)
@@ -113,28 +166,45 @@ class Connection:
 class Hub:
     """Implements the ports Connections and Pusher for this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._connections: dict[str, Connection] = {}
         self._people: dict[str, dict[str, None]] = {}
 
     def __len__(self) -> int:
         return len(self._connections)
 
+    def __iter__(self) -> Iterator[Connection]:
+        """A snapshot: connections may come and go meanwhile."""
+        return iter(list(self._connections.values()))
+
     def add(self, connection: Connection) -> None:
         self._connections[connection.id] = connection
-        self._people.setdefault(connection.person, {})[connection.id] = None
+        self._people.setdefault(connection.who.person, {})[connection.id] = None
 
     def remove(self, connection: Connection) -> None:
         """Again is no error."""
         if self._connections.pop(connection.id, None) is None:
             return
-        theirs = self._people[connection.person]
+        self._metrics.dropped.inc(connection.dropped)
+        self._metrics.sent.inc(connection.sent)
+        theirs = self._people[connection.who.person]
         del theirs[connection.id]
         if not theirs:
-            del self._people[connection.person]
+            del self._people[connection.who.person]
+
+    def connections(self, person: str) -> Sequence[Connection]:
+        return [self._connections[one] for one in self._people.get(person, ())]
 
     def count(self, person: str) -> int:
         return len(self._people.get(person, ()))
+
+    def measure(self) -> None:
+        """Bring the figures up to now."""
+        self._metrics.connections.set(len(self))
+        for connection in self:
+            self._metrics.sent.inc(connection.sent)
+            connection.sent = 0
 
     async def of(self, person: str) -> Sequence[str]:
         return tuple(self._people.get(person, ()))

@@ -2,26 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import Callable, Sequence
 
 import structlog
 
+from server.delivery.live import LiveReply
 from server.errors import ConnectionGone
-from server.model import Event, Frame
+from server.model import Delta, Event, Frame, Replied, RunStarted, Snapshot
 from server.ports import Connections, Pusher
 
 logger = structlog.get_logger()
 
 
 class Router:
-    """Implements the port Delivery: every device of the person gets every event."""
+    """Implements the port Delivery: every device of the person gets every event.
 
-    def __init__(self, connections: Connections, pusher: Pusher, encode: Callable[[Event], Frame]) -> None:
+    A reply's first words go out at once; those that follow within `window` seconds of the last go out together at its
+    end, while `run` runs. Nothing else waits, and nothing is overtaken.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        pusher: Pusher,
+        encode: Callable[[Event], Frame],
+        *,
+        window: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._connections = connections
         self._pusher = pusher
         self._encode = encode
+        self._window = window
+        self._clock = clock
+        self._live: dict[str, dict[str, LiveReply]] = {}
+        self._pending: dict[str, LiveReply] = {}
+        self._stirred = asyncio.Event()
 
     async def send(self, person: str, event: Event, attempt: int = 0) -> None:
+        match event:
+            case Delta():
+                await self._speak(person, event, attempt)
+                return
+            case RunStarted(conversation_id):
+                self._pending.pop(conversation_id, None)
+                self._live.setdefault(person, {})[conversation_id] = LiveReply(person, event, attempt)
+            case Replied(conversation_id):
+                await self._flush(conversation_id)
+                self._forget(person, conversation_id)
+            case _:
+                pass
+        await self._push(person, event, attempt)
+
+    def under_way(self, person: str) -> Sequence[Snapshot]:
+        """What was sent so far of the person's replies that are under way here."""
+        return [reply.snapshot() for reply in self._live.get(person, {}).values()]
+
+    async def run(self) -> None:
+        """Send what is pending when its window ends, until cancelled."""
+        while True:
+            await self._stirred.wait()
+            self._stirred.clear()
+            await asyncio.sleep(self._window)
+            for conversation_id in list(self._pending):
+                await self._flush(conversation_id)
+
+    async def _speak(self, person: str, delta: Delta, attempt: int) -> None:
+        reply = self._live[person][delta.conversation_id]
+        if attempt != reply.attempt:
+            return
+        reply.pending.append(delta.text)
+        if self._clock() - reply.sent_at >= self._window:
+            await self._flush_reply(reply)
+        elif delta.conversation_id not in self._pending:
+            self._pending[delta.conversation_id] = reply
+            self._stirred.set()
+
+    def _forget(self, person: str, conversation_id: str) -> None:
+        theirs = self._live.get(person, {})
+        theirs.pop(conversation_id, None)
+        if not theirs:
+            self._live.pop(person, None)
+
+    async def _flush(self, conversation_id: str) -> None:
+        reply = self._pending.get(conversation_id)
+        if reply is not None:
+            await self._flush_reply(reply)
+
+    async def _flush_reply(self, reply: LiveReply) -> None:
+        delta = reply.take(self._clock())
+        self._pending.pop(delta.conversation_id, None)
+        await self._push(reply.person, delta, reply.attempt)
+
+    async def _push(self, person: str, event: Event, attempt: int) -> None:
         frame = None
         for connection_id in await self._connections.of(person):
             frame = frame or self._encode(event)

@@ -20,6 +20,8 @@ from server.wiring import Server
 
 logger = structlog.get_logger()
 
+MOST_COUNTED = 10_000
+
 
 def build_app(server: Server) -> Starlette:
     socket = Socket(server)
@@ -28,6 +30,7 @@ def build_app(server: Server) -> Starlette:
             Route("/", partial(health, server)),
             Route("/healthz", alive),
             Route("/readyz", partial(ready, server)),
+            Route("/metrics", partial(figures, server)),
             Route("/asyncapi.json", partial(document, schemas.asyncapi(server.settings.stage))),
             Route("/openapi.json", partial(document, schemas.openapi())),
             WebSocketRoute("/ws", socket),
@@ -48,12 +51,20 @@ async def alive(_request: Request) -> Response:
 
 async def ready(server: Server, _request: Request) -> Response:
     """Asks the store; a server that cannot reach it should get no new clients."""
+    if server.draining.is_set():
+        return answer(schemas.Ready("draining", {}), 503)
     try:
         async with asyncio.timeout(5):
             await server.log.waiting(1)
     except (ServerError, TimeoutError):
         return answer(schemas.Ready("unavailable", {"store": "unavailable"}), 503)
     return answer(schemas.Ready("ok", {"store": "ok"}))
+
+
+async def figures(server: Server, _request: Request) -> Response:
+    server.hub.measure()
+    server.metrics.waiting.set(len(await server.log.waiting(MOST_COUNTED)))
+    return Response(server.metrics.text(), media_type="text/plain; version=0.0.4")
 
 
 async def document(content: bytes, _request: Request) -> Response:

@@ -32,7 +32,11 @@ def status_of(error: ServerError) -> int:
 
 
 async def admit(server: Server, socket: WebSocket) -> Principal:
-    """Raises `Unauthorized` for a foreign origin, or a missing or bad token; `TooMany` above a limit of connections."""
+    """Raises `Unauthorized` for a foreign origin, or a missing or bad token; `TooMany` above a limit of connections;
+    `Unavailable` while the server ends.
+    """
+    if server.draining.is_set():
+        raise Unavailable("The server is about to stop; come back in a moment.", code="draining", retry_after=5)
     check_origin(socket.headers, server.settings)
     token = token_of(socket)
     if token is None:
@@ -41,6 +45,7 @@ async def admit(server: Server, socket: WebSocket) -> Principal:
             code="no_token",
         )
     who = await server.verifier.verify(token)
+    server.tenure.check(who)
     check_limits(server, who.person)
     return who
 

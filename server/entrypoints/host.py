@@ -14,6 +14,7 @@ import uvicorn
 
 from server.entrypoints.asgi import build_app
 from server.entrypoints.session import FRAME_BYTES
+from server.entrypoints.wire import HttpProtocol, SocketProtocol
 from server.errors import ConfigError
 from server.settings import Settings
 from server.wiring import Server, open_server
@@ -22,7 +23,7 @@ logger = structlog.get_logger()
 
 PING_SECONDS = 25
 PONG_SECONDS = 10
-GRACE_SECONDS = 20
+GRACE_SECONDS = 8
 BACKLOG = 2048
 
 
@@ -35,10 +36,10 @@ class Host(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
         yield
+
+    def hurry(self) -> None:
+        self.should_exit = self.force_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -64,14 +65,32 @@ async def serve(settings: Settings, ready: Callable[[Server, int], None]) -> Non
     with contextlib.closing(listen(settings)) as port:
         async with open_server(settings) as server:
             host = Host(config(server), lambda: ready(server, port.getsockname()[1]))
-            await host.serve(sockets=[port])
+            async with asyncio.TaskGroup() as tasks:
+                ending = tasks.create_task(end(server, host))
+                await host.serve(sockets=[port])
+                ending.cancel()
     logger.info("stopped")
+
+
+async def end(server: Server, host: Host) -> None:
+    """On the first signal in good order, on a second at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+    logger.info("stopping")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, host.hurry)
+    await server.drain()
+    host.should_exit = True
 
 
 def config(server: Server) -> uvicorn.Config:
     return uvicorn.Config(
         build_app(server),
-        ws="websockets-sansio",
+        http=HttpProtocol,
+        ws=SocketProtocol,
         ws_max_size=FRAME_BYTES,
         ws_per_message_deflate=False,
         ws_ping_interval=PING_SECONDS,

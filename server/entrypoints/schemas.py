@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from server.channels.websocket import frames
 
+JSON = "application/json"
 REFERENCE = "#/components/schemas/{name}"
 HOW_TO_CONNECT = (
     "A token, as Authorization: Bearer T, the subprotocols `assistant.v1, bearer.T`, or ?Auth=T; the first one found."
@@ -120,6 +121,7 @@ def openapi() -> bytes:
                 "/": {"get": route("What is running here", {"200": Health})},
                 "/healthz": {"get": route("Is the process alive?", {"200": Alive})},
                 "/readyz": {"get": route("Is it ready for clients?", {"200": Ready, "503": Ready})},
+                "/metrics": {"get": route("Figures, in Prometheus' text format", {"200": None}, "text/plain")},
                 "/asyncapi.json": {"get": route("The socket, described", {"200": None})},
                 "/openapi.json": {"get": route("This", {"200": None})},
             },
@@ -128,17 +130,17 @@ def openapi() -> bytes:
     )
 
 
-def route(summary: str, answers: dict[str, type[Struct] | None]) -> dict[str, Any]:
-    return {
-        "summary": summary,
-        "responses": {status: response(kind) for status, kind in (*answers.items(), ("default", ErrorBody))},
-    }
+def route(summary: str, answers: dict[str, type[Struct] | None], media: str = JSON) -> dict[str, Any]:
+    """What it answers, by status; `media` is the type of an answer that has none of ours."""
+    answered = {status: response(kind, media) for status, kind in answers.items()}
+    return {"summary": summary, "responses": {**answered, "default": response(ErrorBody, JSON)}}
 
 
-def response(kind: type[Struct] | None) -> dict[str, Any]:
-    schema = {"type": "object"} if kind is None else {"$ref": REFERENCE.format(name=kind.__name__)}
-    summary = "A JSON document." if kind is None else inspect.getdoc(kind)
-    return {"description": summary, "content": {"application/json": {"schema": schema}}}
+def response(kind: type[Struct] | None, media: str) -> dict[str, Any]:
+    if kind is None:
+        return {"description": "A document.", "content": {media: {}}}
+    schema = {"$ref": REFERENCE.format(name=kind.__name__)}
+    return {"description": inspect.getdoc(kind), "content": {JSON: {"schema": schema}}}
 
 
 def release() -> str:

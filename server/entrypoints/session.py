@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from typing import assert_never
 
 import structlog
@@ -11,8 +12,8 @@ import structlog
 from server.channels import websocket
 from server.channels.websocket import frames
 from server.delivery.hub import Connection
-from server.errors import ServerError, Unavailable
-from server.model import Conversation, InboundMessage, Principal
+from server.errors import ConnectionGone, ServerError, Unauthorized, Unavailable
+from server.model import Conversation, InboundMessage, Snapshot
 from server.settings import Settings
 from server.wiring import Server
 
@@ -25,51 +26,78 @@ ACTION_SECONDS = 30
 
 
 class Session:
-    """Actions are carried out one after another, in the order they came."""
+    """Actions are carried out one after another, in the order they came, by a task that lives while there are any."""
 
-    def __init__(self, server: Server, who: Principal, connection: Connection, conversation: Conversation) -> None:
+    def __init__(
+        self,
+        server: Server,
+        connection: Connection,
+        conversation: Conversation,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
         self._server = server
-        self._who = who
         self._connection = connection
         self._conversation_id = conversation.id
-        self._actions: asyncio.Queue[str | bytes | None] = asyncio.Queue(MOST_UNREAD_ACTIONS)
-        greeting = websocket.connected(connection.id, who, conversation, limits(server.settings))
-        connection.say(greeting)
-        connection.release(conversation)
+        self._tasks = tasks
+        self._actions: list[str | bytes] = []
+        self._working: asyncio.Task[None] | None = None
+        connection.say(websocket.connected(connection.id, connection.who, conversation, limits(server.settings)))
+        self._go_live(conversation, server.router.under_way(self._person))
+
+    @property
+    def _person(self) -> str:
+        return self._connection.who.person
 
     async def receive(self, text: str | bytes) -> None:
         """Returns at once unless too many actions wait."""
-        await self._actions.put(text)
+        self._actions.append(text)
+        if self._working is None:
+            self._working = self._tasks.create_task(self._work())
+        elif len(self._actions) >= MOST_UNREAD_ACTIONS:
+            await asyncio.wait([self._working])
 
-    async def end(self) -> None:
-        """No more will come; what came is still carried out."""
-        await self._actions.put(None)
+    async def end(self, seconds: float) -> None:
+        """No more will come; what came is still carried out, within that time."""
+        if self._working is not None:
+            await asyncio.wait([self._working], timeout=seconds)
+            if self._working is not None:
+                self._working.cancel()
 
-    async def work(self) -> None:
-        """Until `end`. An exception that leaves it is a fault of ours."""
-        while (text := await self._actions.get()) is not None:
-            try:
-                async with asyncio.timeout(ACTION_SECONDS):
-                    await self._act(websocket.parse(text))
-            except ServerError as error:
-                self._connection.say(websocket.refused(error, text))
-            except TimeoutError:
-                late = Unavailable("This took too long; send it again with the same messageId.", code="timeout")
-                self._connection.say(websocket.refused(late, text))
+    async def _work(self) -> None:
+        """An exception that leaves it is a fault of ours."""
+        while self._actions:
+            await self._try(self._actions.pop(0))
+        self._working = None
+
+    async def _try(self, text: str | bytes) -> None:
+        try:
+            async with asyncio.timeout(ACTION_SECONDS):
+                await self._act(websocket.parse(text))
+        except ConnectionGone:
+            self._actions.clear()
+        except ServerError as error:
+            self._connection.offer(websocket.refused(error, text))
+        except TimeoutError:
+            late = Unavailable("This took too long; send it again with the same messageId.", code="timeout")
+            self._connection.offer(websocket.refused(late, text))
 
     async def _act(self, action: frames.ClientFrame) -> None:
         match action:
             case frames.SendMessage():
                 await self._send_message(action)
+            case frames.Cancel(conversation_id, message_id):
+                await self._server.inbox.cancel(self._person, conversation_id or self._conversation_id, message_id)
             case frames.History():
                 await self._history(action)
             case frames.NewConversation():
                 await self._new_conversation()
             case frames.ListConversations(limit):
-                found = await self._server.conversations.recent(self._who.person, limit)
+                found = await self._server.conversations.recent(self._person, limit)
                 self._connection.say(websocket.conversations(found))
             case frames.Resume():
                 await self._resume(action)
+            case frames.RefreshToken(token):
+                await self._refresh_token(token)
             case frames.Ping():
                 self._connection.say(websocket.pong())
             case _:
@@ -78,7 +106,7 @@ class Session:
     async def _send_message(self, action: frames.SendMessage) -> None:
         conversation_id = action.conversation_id or self._conversation_id
         message_id = action.message_id or f"m_{secrets.token_hex(12)}"
-        message = InboundMessage(self._who.person, conversation_id, message_id, action.message)
+        message = InboundMessage(self._person, conversation_id, message_id, action.message, action.when_busy)
         accepted = await self._server.inbox.accept(message)
         self._conversation_id = conversation_id
         if accepted.duplicate:
@@ -90,23 +118,42 @@ class Session:
         self._connection.say(websocket.history(conversation.id, page))
 
     async def _new_conversation(self) -> None:
-        new = await self._server.conversations.create(self._who.person, websocket.NAME, self._server.engine.assistant)
+        new = await self._server.conversations.create(self._person, websocket.NAME, self._server.engine.assistant)
         self._conversation_id = new.id
         self._connection.say(websocket.opened(new))
 
     async def _resume(self, action: frames.Resume) -> None:
         """Live frames are held back until the log has been shown up to where they begin."""
         self._connection.hold()
-        shown = None
         try:
             conversation = await self._find(action.conversation_id)
             self._conversation_id = conversation.id
             recovered = action.epoch in {None, conversation.epoch} and action.after <= conversation.offset
             self._connection.say(websocket.resumed(conversation, recovered=recovered))
             await self._replay(conversation, action.after if recovered else 0)
-            shown = conversation
-        finally:
-            self._connection.release(shown)
+        except BaseException:
+            self._connection.resume()
+            raise
+        live = self._server.router.under_way(self._person)
+        self._go_live(conversation, [one for one in live if one.conversation_id == conversation.id])
+
+    async def _refresh_token(self, token: str) -> None:
+        who = await self._server.verifier.verify(token)
+        if who.person != self._person:
+            raise Unauthorized("This token is another person's.", code="another_person")
+        self._server.tenure.check(who)
+        self._connection.renew(who)
+        self._connection.say(websocket.token_refreshed(who))
+
+    def _go_live(self, conversation: Conversation, under_way: Sequence[Snapshot]) -> None:
+        """A reply that began after the log was read is held from its first word on, and needs no snapshot."""
+        said = {}
+        for snapshot in under_way:
+            turn = snapshot.question.offset
+            if snapshot.conversation_id != conversation.id or conversation.answered < turn <= conversation.offset:
+                said[snapshot.conversation_id] = turn
+                self._connection.say(websocket.snapshot(snapshot))
+        self._connection.release(conversation, said)
 
     async def _replay(self, conversation: Conversation, after: int) -> None:
         while after < conversation.offset:
@@ -116,7 +163,7 @@ class Session:
             after = page.entries[-1].offset
 
     async def _find(self, conversation_id: str | None) -> Conversation:
-        return await self._server.conversations.find(self._who.person, conversation_id or self._conversation_id)
+        return await self._server.conversations.find(self._person, conversation_id or self._conversation_id)
 
 
 def limits(settings: Settings) -> frames.Limits:

@@ -8,7 +8,8 @@ import structlog
 
 from server.errors import BadInput, ServerError
 from server.inbox.rate import Rate
-from server.model import Accepted, InboundMessage
+from server.metrics import Metrics
+from server.model import REQUEUED, Accepted, InboundMessage
 from server.ports import Bell, Delivery, Log
 
 logger = structlog.get_logger()
@@ -17,11 +18,14 @@ MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Inbox:
-    def __init__(self, log: Log, bell: Bell, delivery: Delivery, rate: Rate, *, most_bytes: int) -> None:
+    def __init__(
+        self, log: Log, bell: Bell, delivery: Delivery, rate: Rate, metrics: Metrics, *, most_bytes: int
+    ) -> None:
         self._log = log
         self._bell = bell
         self._delivery = delivery
         self._rate = rate
+        self._metrics = metrics
         self._most_bytes = most_bytes
 
     async def accept(self, message: InboundMessage) -> Accepted:
@@ -34,10 +38,17 @@ class Inbox:
         accepted = await self._log.accept(message)
         if accepted.duplicate:
             return accepted
+        self._metrics.accepted.inc()
         await self._ring(accepted.conversation_id)
         await self._delivery.send(message.person, accepted)
         logger.info("message_accepted", conversation=accepted.conversation_id, offset=accepted.offset)
         return accepted
+
+    async def cancel(self, person: str, conversation_id: str, message_id: str | None) -> None:
+        """Cancel a question that waits, the oldest if none is named. Its one end is on its way then."""
+        await self._log.cancel(person, conversation_id, message_id)
+        await self._ring(conversation_id)
+        logger.info("message_cancelled", conversation=conversation_id)
 
     async def _ring(self, conversation_id: str) -> None:
         try:
@@ -48,8 +59,10 @@ class Inbox:
 
 
 def check(message: InboundMessage, most_bytes: int) -> None:
-    if not MESSAGE_ID.fullmatch(message.message_id):
-        raise BadInput("messageId must be 1 to 64 of A-Z a-z 0-9 _ -.", code="bad_message_id")
+    if not MESSAGE_ID.fullmatch(message.message_id) or message.message_id.startswith(REQUEUED):
+        raise BadInput(
+            f"messageId must be 1 to 64 of A-Z a-z 0-9 _ - and not begin with {REQUEUED}.", code="bad_message_id"
+        )
     if not message.text.strip():
         raise BadInput("message is empty; say something.", code="empty_message")
     if "\0" in message.text:

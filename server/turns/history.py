@@ -28,7 +28,7 @@ async def recent_exchanges(log: Log, conversation_id: str, room: int) -> tuple[E
     """The newest answered questions whose texts, with their replies, fit into `room` bytes; oldest first.
 
     Pairs are made by question, not by offset: of two questions asked at once, the log reads u1 u2 a1 a2 and the model
-    is shown u1 a1 u2. Replies that were errors are left out.
+    is shown u1 a1 u2. Replies that were errors, or empty, are left out.
     """
     found: list[Exchange] = []
     replies: dict[int, str] = {}
@@ -38,7 +38,7 @@ async def recent_exchanges(log: Log, conversation_id: str, room: int) -> tuple[E
         for entry in reversed(page.entries):
             match entry:
                 case Reply():
-                    if entry.draft.code is None:
+                    if entry.draft.code is None and entry.draft.text:
                         replies[entry.question] = entry.draft.text
                 case Question() if entry.offset in replies:
                     exchange = Exchange(entry.text, replies.pop(entry.offset))

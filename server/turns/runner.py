@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from contextlib import aclosing
+from dataclasses import dataclass, field
 
 import structlog
 
 from server.errors import LeaseLost, ProviderFailed, ServerError, Unavailable
+from server.metrics import Metrics
 from server.model import (
+    REQUEUED,
+    Accepted,
     Delta,
     Draft,
     Finished,
@@ -33,6 +38,7 @@ from server.turns.history import TokenScale, recent_exchanges, size_of
 
 logger = structlog.get_logger()
 
+CANCELLED = "cancelled"
 MOST_FAILURES = 5
 MOST_TRIES = 10
 FIRST_DELAY = 0.5
@@ -40,17 +46,36 @@ LONGEST_DELAY = 30.0
 STORE_DELAYS = (0.1, 0.5, 2.0, 5.0)
 
 
+@dataclass(slots=True)
+class Speech:
+    """A run under way."""
+
+    said: list[str] = field(default_factory=list)
+    cancelled: bool = False
+    deadline: asyncio.Timeout | None = None
+
+
 class Runner:
     def __init__(
-        self, log: Log, leases: Leases, bell: Bell, engine: Engine, delivery: Delivery, *, deadline_seconds: float
+        self,
+        log: Log,
+        leases: Leases,
+        bell: Bell,
+        engine: Engine,
+        delivery: Delivery,
+        metrics: Metrics,
+        *,
+        deadline_seconds: float,
     ) -> None:
         self._log = log
         self._leases = leases
         self._bell = bell
         self._engine = engine
         self._delivery = delivery
+        self._metrics = metrics
         self._deadline = deadline_seconds
         self._scale = TokenScale()
+        self._speaking: dict[str, Speech] = {}
 
     async def run(self, lease: Lease) -> Lease | None:
         """Answer the lease's question. The lease on the next one, or None when the conversation was let go."""
@@ -62,11 +87,15 @@ class Runner:
             case Draft() as draft:
                 settled = await self._store(lease, draft)
                 await self._delivery.send(lease.person, Replied(lease.conversation_id, settled.reply), lease.attempt)
+                self._metrics.turns.labels(draft.finish_reason, draft.code or "").inc()
+                self._metrics.turn_seconds.observe(age(lease))
                 logger.info("turn_ended", **ids(lease), finish_reason=draft.finish_reason, code=draft.code)
                 return settled.next
 
     async def _outcome(self, lease: Lease) -> Outcome:
         """The retry policy: all of it."""
+        if lease.cancelled:
+            return Draft("", CANCELLED)
         if lease.tries > MOST_TRIES:
             return failure(ProviderFailed("This message could not be answered.", code="too_many_tries"))
         try:
@@ -79,6 +108,7 @@ class Runner:
             # A fault of ours may be a passing one too; it must neither end the worker nor be tried for ever.
             logger.exception("turn_crashed", **ids(lease))
             error = Unavailable("Something went wrong here. Please try again.", code="internal")
+        self._metrics.failures.labels(error.code).inc()
         if not will_retry(error, lease):
             return failure(error)
         delay = delay_after(lease.failures, error.retry_after)
@@ -86,33 +116,56 @@ class Runner:
         return Retry(delay)
 
     async def _draft(self, lease: Lease) -> Draft:
-        started = RunStarted(lease.conversation_id, lease.question, self._engine.assistant)
-        await self._delivery.send(lease.person, started, lease.attempt)
-        prompt = await self._prompt(lease)
+        speech = self._speaking[lease.conversation_id] = Speech()
         try:
-            async with asyncio.timeout(self._deadline):
-                return await self._speak(lease, prompt)
+            if lease.tries == 1 and lease.question.message_id.startswith(REQUEUED):
+                # An operator put it there, past the door that announces what comes in.
+                await self._delivery.send(lease.person, announced(lease))
+            started = RunStarted(lease.conversation_id, lease.question, self._engine.assistant)
+            await self._delivery.send(lease.person, started, lease.attempt)
+            prompt = await self._prompt(lease)
+            async with asyncio.timeout(self._deadline) as speech.deadline:
+                if not speech.cancelled:
+                    return await self._speak(lease, prompt, speech)
         except TimeoutError:
-            # No second run: the person has waited for a whole deadline already.
-            raise ProviderFailed("The assistant took too long to answer. Please try again.", code="timeout") from None
+            if not speech.cancelled:
+                # No second run: the person has waited for a whole deadline already.
+                late = "The assistant took too long to answer. Please try again."
+                raise ProviderFailed(late, code="timeout") from None
+        finally:
+            del self._speaking[lease.conversation_id]
+        return Draft("".join(speech.said), CANCELLED)
 
-    async def _speak(self, lease: Lease, prompt: Prompt) -> Draft:
-        said: list[str] = []
+    def cancel(self, conversation_id: str) -> None:
+        """End the run under way there, if one is; what it has said so far becomes its reply."""
+        speech = self._speaking.get(conversation_id)
+        if speech is not None:
+            speech.cancelled = True
+            if speech.deadline is not None:
+                speech.deadline.reschedule(asyncio.get_running_loop().time())
+
+    def is_speaking(self, conversation_id: str) -> bool:
+        """Whether a run is under way there, rather than its reply being stored."""
+        return conversation_id in self._speaking
+
+    async def _speak(self, lease: Lease, prompt: Prompt, speech: Speech) -> Draft:
         at = 0
         async with aclosing(self._engine.respond(prompt)) as events:
             async for event in events:
                 match event:
                     case Words(text):
+                        if not at:
+                            self._metrics.first_words.observe(age(lease))
+                        speech.said.append(text)
                         delta = Delta(lease.conversation_id, lease.question.offset, at, text)
-                        await self._delivery.send(lease.person, delta, lease.attempt)
-                        said.append(text)
                         at += len(text)
+                        await self._delivery.send(lease.person, delta, lease.attempt)
                     case Finished(finish_reason, usage):
                         if usage is not None:
                             self._scale.learn(self._size(prompt), usage.input_tokens)
-                        if not said:
+                        if not speech.said:
                             raise ProviderFailed("The assistant had nothing to say.", code="empty_reply")
-                        return Draft("".join(said), finish_reason, usage)
+                        return Draft("".join(speech.said), finish_reason, usage)
         raise Unavailable("The assistant's answer broke off.", code="provider_broke_off")
 
     async def _prompt(self, lease: Lease) -> Prompt:
@@ -149,6 +202,16 @@ def delay_after(failures: int, hint: float | None) -> float:
 
 def failure(error: ServerError) -> Draft:
     return Draft(error.message, "error", code=error.code, retryable=error.retryable or error.code == "timeout")
+
+
+def announced(lease: Lease) -> Accepted:
+    question = lease.question
+    return Accepted(lease.conversation_id, question.message_id, question.offset, question.text, question.created_at)
+
+
+def age(lease: Lease) -> float:
+    """Seconds since the question was accepted."""
+    return max(0.0, time.time() - lease.question.created_at / 1000)
 
 
 def ids(lease: Lease) -> dict[str, object]:

@@ -34,17 +34,27 @@ class Worker:
         self._working: dict[str, asyncio.Task[None]] = {}
         self._rung_again: set[str] = set()
         self._held: dict[str, Lease] = {}
+        self._draining = False
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._sweep())
             tasks.create_task(self._renew())
             async for conversation_id in self._bell.rings():
+                if self._draining:
+                    continue
                 if conversation_id in self._working:
                     self._rung_again.add(conversation_id)
+                    tasks.create_task(self._look_up(conversation_id))
                     continue
                 await self._slots.acquire()
                 self._working[conversation_id] = tasks.create_task(self._work(conversation_id))
+
+    async def drain(self, seconds: float) -> None:
+        """Begin nothing new, and wait for the turns under way, but not for longer than that."""
+        self._draining = True
+        if self._working:
+            await asyncio.wait(list(self._working.values()), timeout=seconds)
 
     async def _work(self, conversation_id: str) -> None:
         try:
@@ -64,11 +74,16 @@ class Worker:
     async def _turns_of(self, conversation_id: str) -> None:
         lease = await self._leases.take(conversation_id, self._owner)
         while lease is not None:
+            if self._draining:
+                await self._hand_back(lease)
+                return
             lease = await self._turn(lease)
 
     async def _turn(self, lease: Lease) -> Lease | None:
         self._held[lease.conversation_id] = lease
         try:
+            if lease.conversation_id in self._rung_again:
+                lease = await self._leases.renew(lease)
             return await self._runner.run(lease)
         except asyncio.CancelledError:
             await self._hand_back(lease)
@@ -100,11 +115,24 @@ class Worker:
             for lease in list(self._held.values()):
                 await self._renew_one(lease)
 
+    async def _look_up(self, conversation_id: str) -> None:
+        """A ring for a conversation that is being worked on may mean that its turn was cancelled."""
+        lease = self._held.get(conversation_id)
+        if lease is not None:
+            await self._renew_one(lease)
+
     async def _renew_one(self, lease: Lease) -> None:
         try:
-            await self._leases.renew(lease)
+            if (await self._leases.renew(lease)).cancelled and self._holds(lease):
+                self._runner.cancel(lease.conversation_id)
         except LeaseLost:
-            if self._held.get(lease.conversation_id) == lease:
+            # A reply that is being stored finds out by itself, or has just ended the lease.
+            if self._holds(lease) and self._runner.is_speaking(lease.conversation_id):
                 self._working[lease.conversation_id].cancel()
         except ServerError as error:
             logger.warning("renew_failed", conversation=lease.conversation_id, code=error.code)
+
+    def _holds(self, lease: Lease) -> bool:
+        """Still, after a wait."""
+        held = self._held.get(lease.conversation_id)
+        return held is not None and (held.attempt, held.question) == (lease.attempt, lease.question)

@@ -65,7 +65,9 @@ class Client:
 @asynccontextmanager
 async def client(server: ServerProcess, user: str = "anna", query: str = "") -> AsyncIterator[Client]:
     headers = {"Authorization": f"Bearer {server.token(user)}"}
-    async with websockets.connect(server.socket(query), additional_headers=headers, compression=None) as socket:
+    async with websockets.connect(
+        server.socket(query), additional_headers=headers, compression=None, max_queue=None
+    ) as socket:
         connected = json.loads(await asyncio.wait_for(socket.recv(), PATIENCE))
         assert connected["messageType"] == "connected"
         yield Client(socket, connected)

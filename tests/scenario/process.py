@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from server.auth.local_pool import LocalUserPool
@@ -36,7 +37,11 @@ class ServerProcess:
         return f"ws://127.0.0.1:{self.port}{path}{query}"
 
     def token(self, user: str = "anna") -> str:
-        return LocalUserPool.open(self.data_dir).token(user)
+        return self._pool.token(user)
+
+    @cached_property
+    def _pool(self) -> LocalUserPool:
+        return LocalUserPool.open(self.data_dir)
 
     async def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)

@@ -124,12 +124,15 @@ async def test_nothing_secret_reaches_the_log(server: ServerProcess, provider: F
 
 async def test_it_ends_in_time_while_a_reply_is_under_way(start: Start, provider: FakeOpenAI) -> None:
     provider.script(Answer(tokens=("word ",) * 200, interval=0.1))
-    async with start() as server, client(server) as anna:
+    async with start(DRAIN_SECONDS=1) as server, client(server) as anna:
         await anna.say("hello")
         await anna.until("assistantDelta")
         began = time.monotonic()
         assert await server.stop() == 0
         assert time.monotonic() - began < 10
+        leaving = await anna.until("disconnecting")
+        assert leaving["reconnect"]
+        assert 0 <= leaving["afterMs"] < 5_000
         with pytest.raises(websockets.ConnectionClosed) as closed:
             await anna.until("nothing")
         assert closed.value.rcvd is not None

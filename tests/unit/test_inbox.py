@@ -6,12 +6,14 @@ import pytest
 
 from server.backends.memory import MemoryBell, MemoryStore
 from server.channels import websocket
-from server.delivery.hub import Connection, Hub
+from server.delivery.hub import Hub
 from server.delivery.router import Router
 from server.errors import BadInput, ServerError, TooMany, Unavailable
 from server.inbox.accept import Inbox
 from server.inbox.rate import Rate
+from server.metrics import Metrics
 from server.model import InboundMessage
+from tests.unit.wires import connection
 
 MOST_BYTES = 100
 
@@ -22,10 +24,10 @@ class BrokenBell(MemoryBell):
 
 
 def door(store: MemoryStore, bell: MemoryBell | None = None) -> tuple[Inbox, Hub]:
-    hub = Hub()
+    hub = Hub(Metrics())
     rate = Rate(0, lambda: 0)
-    inbox = Inbox(store, bell or MemoryBell(), Router(hub, hub, websocket.encode), rate, most_bytes=MOST_BYTES)
-    return inbox, hub
+    router = Router(hub, hub, websocket.encode, window=0)
+    return Inbox(store, bell or MemoryBell(), router, rate, Metrics(), most_bytes=MOST_BYTES), hub
 
 
 def memory() -> MemoryStore:
@@ -79,7 +81,7 @@ async def test_a_ring_that_fails_does_not_take_the_message_back() -> None:
 async def test_a_device_that_is_gone_does_not_take_the_message_back() -> None:
     store = memory()
     inbox, hub = door(store)
-    hub.add(Connection("k", "anna", most_bytes=1))
+    hub.add(connection(most_bytes=1)[0])
     assert not (await inbox.accept(await message(store))).duplicate
 
 

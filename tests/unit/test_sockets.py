@@ -84,7 +84,7 @@ async def test_json_in_a_binary_frame_is_read_too(server: Server) -> None:
 
 
 async def test_a_reader_that_does_not_read_is_let_go_and_the_others_feel_nothing(server: Server) -> None:
-    frame = Frame("x" * 60_000, 60_000)
+    frame = Frame(b"x" * 60_000)
     async with serving(server) as url, websockets.connect(url) as good, websockets.connect(url, max_queue=1) as bad:
         await good.recv()
         good_id, bad_id = await server.hub.of(await person(server))
@@ -96,15 +96,24 @@ async def test_a_reader_that_does_not_read_is_let_go_and_the_others_feel_nothing
                 await asyncio.sleep(0.01)
         await good.send('{"action":"ping"}')
         assert "pong" in str(await asyncio.wait_for(good.recv(), 5))
-        bad.transport.abort()
+        bad.transport.resume_reading()
+        with pytest.raises(websockets.ConnectionClosed) as closed:
+            await asyncio.wait_for(read_on(bad), 5)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4408
 
 
 async def flood(hub: Hub, frame: Frame, good: websockets.ClientConnection, good_id: str, bad_id: str) -> None:
     """More than any buffer on the way holds; the good one gets each frame at once."""
     for _ in range(1_000):
         await hub.push(good_id, frame)
-        assert await good.recv() == frame.data
+        assert await good.recv() == frame.data.decode()
         await hub.push(bad_id, frame)
+
+
+async def read_on(client: websockets.ClientConnection) -> None:
+    while await client.recv():
+        pass
 
 
 async def person(server: Server) -> str:

@@ -156,3 +156,22 @@ async def test_errors_are_filed_under_dead_letters_and_old_claims_are_let_go(tmp
         [letter] = connection.execute(sa.select(dead_letters)).all()
         assert (letter.conversation_id, letter.offset, letter.code) == (conversation.id, 1, "timeout")
         assert connection.execute(sa.select(claims)).all() == []
+
+
+@pytest.mark.parametrize("kind", ["write", "read"])
+async def test_a_fault_of_ours_in_one_operation_ends_neither_the_thread_nor_the_others(
+    tmp_path: Path, kind: str
+) -> None:
+    async with Database(url(tmp_path)) as database:
+        await database.write(lambda connection: numbers.create(connection))
+        call = database.write if kind == "write" else database.read
+
+        def half_done(connection: sa.Connection) -> None:
+            if kind == "write":
+                connection.execute(numbers.insert(), {"number": 1})
+            raise ZeroDivisionError
+
+        results = await asyncio.gather(call(lambda _: "fine"), call(half_done), return_exceptions=True)
+        assert results[0] == "fine"
+        assert isinstance(results[1], ZeroDivisionError)
+        assert await database.read(lambda connection: connection.execute(sa.select(numbers)).all()) == []

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from server.backends.memory import MemoryBell, MemoryStore
 from server.errors import ServerError, Unavailable
+from server.metrics import Metrics
 from server.model import (
     Accepted,
     Draft,
@@ -92,7 +93,9 @@ class Scene:
         self.bell = MemoryBell()
         self.engine = ScriptedEngine(*runs)
         self.heard = Heard()
-        self.runner = Runner(self.store, self.store, self.bell, self.engine, self.heard, deadline_seconds=deadline)
+        self.runner = Runner(
+            self.store, self.store, self.bell, self.engine, self.heard, Metrics(), deadline_seconds=deadline
+        )
         self.worker = Worker(self.store, self.store, self.bell, self.runner, owner="w", turns=4, lease_seconds=lease)
 
     async def say(self, text: str = "hi") -> Accepted:
@@ -158,7 +161,8 @@ async def test_after_five_failures_the_person_is_told_and_a_dead_letter_is_filed
         reply = await scene.reply()
     assert (reply.draft.code, reply.draft.retryable) == ("provider_broke_off", True)
     assert len(scene.engine.prompts) == policy.MOST_FAILURES
-    assert scene.store.dead_letters == [reply]
+    [letter] = await scene.store.dead_letters(10)
+    assert (letter.question.offset, letter.code, letter.tries) == (1, reply.draft.code, 5)
 
 
 async def test_a_fault_of_ours_is_a_failure_too_and_does_not_end_the_worker() -> None:

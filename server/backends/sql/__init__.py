@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 
 from server.backends.sql.database import Database
 from server.backends.sql.migrate import upgrade
-from server.backends.sql.store import SqlStore
+from server.backends.sql.office import SqlOffice
 
-__all__ = ["SqlStore", "open_sql"]
+__all__ = ["SqlOffice", "open_sql"]
 
 
 @asynccontextmanager
@@ -23,14 +23,14 @@ async def open_sql(
     most_waiting: int,
     page_bytes: int = 256 * 1024,
     clock: Callable[[], float] = time.time,
-) -> AsyncIterator[SqlStore]:
+) -> AsyncIterator[SqlOffice]:
     """Upgrade the schema and open the store. `sole`: nobody else has this database, so leases found in it are void."""
     async with Database(url) as database:
         await asyncio.to_thread(upgrade, database.engine)
-        store = SqlStore(
+        store = SqlOffice(
             database, clock=clock, lease_seconds=lease_seconds, most_waiting=most_waiting, page_bytes=page_bytes
         )
         if sole:
             await store.void_leases()
-        await store.forget_claims()
+        await store.forget()
         yield store

@@ -10,7 +10,6 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -26,6 +25,9 @@ logger = structlog.get_logger()
 Result = TypeVar("Result")
 Operation = Callable[[Connection], Result]
 
+READERS = 2
+READ_BATCH = 8
+WRITE_BATCH = 128
 BUSY_SECONDS = 5
 NETWORK_SECONDS = 10
 DRIVERS = {
@@ -37,35 +39,82 @@ DRIVERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
+class Call:
     operation: Operation[Any]
     future: asyncio.Future[Any]
+
+
+class Lane:
+    """Threads that take what waits, up to `batch` calls at a time, and answer them together, in the order they came."""
+
+    def __init__(self, name: str, answer: Callable[[Sequence[Operation[Any]]], list[Any]], *, threads: int, batch: int):
+        self._answer = answer
+        self._batch = batch
+        self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        self._threads = [threading.Thread(target=self._run, name=name, daemon=True) for _ in range(threads)]
+
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        for thread in self._threads:
+            thread.start()
+
+    async def stop(self) -> None:
+        """After all that was called."""
+        for _ in self._threads:
+            self._calls.put(None)
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
+
+    def waiting(self) -> int:
+        return self._calls.qsize()
+
+    async def call(self, operation: Operation[Result]) -> Result:
+        future: asyncio.Future[Result] = self._loop.create_future()
+        self._calls.put(Call(operation, future))
+        return await future
+
+    def _run(self) -> None:
+        while (first := self._calls.get()) is not None:
+            calls, ended = self._gather(first)
+            outcomes = self._answer([call.operation for call in calls])
+            self._loop.call_soon_threadsafe(settle, calls, outcomes)
+            if ended:
+                return
+
+    def _gather(self, first: Call) -> tuple[list[Call], bool]:
+        calls = [first]
+        while len(calls) < self._batch:
+            try:
+                call = self._calls.get_nowait()
+            except queue.Empty:
+                break
+            if call is None:
+                return calls, True
+            calls.append(call)
+        return calls, False
 
 
 class Database:
     """A database with group commit. Open it with `async with`."""
 
-    def __init__(self, url: str, *, readers: int = 2, batch: int = 128, backlog: int = 10_000) -> None:
+    def __init__(self, url: str, *, backlog: int = 10_000) -> None:
         self._url = driver_url(url)
-        self._batch = batch
         self._backlog = backlog
         self._write_engine = make_engine(self._url, pool_size=1, writes=True)
-        self._read_engine = make_engine(self._url, pool_size=readers, writes=False)
-        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="sql-read")
-        self._writes: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
-        self._writer = threading.Thread(target=self._write_for_ever, name="sql-write", daemon=True)
+        self._read_engine = make_engine(self._url, pool_size=READERS, writes=False)
+        self._writes = Lane("sql-write", self._commit, threads=1, batch=WRITE_BATCH)
+        self._reads = Lane("sql-read", self._look_up, threads=READERS, batch=READ_BATCH)
 
     async def __aenter__(self) -> Self:
-        self._loop = asyncio.get_running_loop()
-        self._writer.start()
+        self._writes.start()
+        self._reads.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writes.put(None)
-        await asyncio.to_thread(self._writer.join)
-        await asyncio.to_thread(self._readers.shutdown)
+        await self._writes.stop()
+        await self._reads.stop()
         self._write_engine.dispose()
         self._read_engine.dispose()
 
@@ -80,49 +129,35 @@ class Database:
         Operations that wait while one transaction commits share the next. An operation raises `ServerError`s before its
         first change or not at all, and may be run again after one that failed.
         """
-        if self._writes.qsize() >= self._backlog:
+        if self._writes.waiting() >= self._backlog:
             raise Unavailable("The database is behind; try again in a moment.", retry_after=1)
-        future: asyncio.Future[Result] = self._loop.create_future()
-        self._writes.put(Write(operation, future))
-        return await future
+        return await self._writes.call(operation)
 
     async def read(self, operation: Operation[Result]) -> Result:
         """Run it outside the writer; it sees every write that has returned."""
-        return await self._loop.run_in_executor(self._readers, self._read, operation)
+        return await self._reads.call(operation)
 
-    def _read(self, operation: Operation[Result]) -> Result:
+    def _look_up(self, operations: Sequence[Operation[Any]]) -> list[Any]:
         try:
             with self._read_engine.connect() as connection:
-                return operation(connection)
-        except SQLAlchemyError as error:
-            raise unavailable(error) from error
+                return [attempt(operation, connection) for operation in operations]
+        except Exception:  # noqa: BLE001
+            # Each anew, so that only the culprit fails, on a connection that was not broken meanwhile.
+            return [self._look_up_alone(operation) for operation in operations]
 
-    def _write_for_ever(self) -> None:
-        while (first := self._writes.get()) is not None:
-            batch, ended = self._gather(first)
-            outcomes = self._commit([write.operation for write in batch])
-            self._loop.call_soon_threadsafe(settle, batch, outcomes)
-            if ended:
-                return
-
-    def _gather(self, first: Write) -> tuple[list[Write], bool]:
-        batch = [first]
-        while len(batch) < self._batch:
-            try:
-                write = self._writes.get_nowait()
-            except queue.Empty:
-                break
-            if write is None:
-                return batch, True
-            batch.append(write)
-        return batch, False
+    def _look_up_alone(self, operation: Operation[Any]) -> Any:
+        try:
+            with self._read_engine.connect() as connection:
+                return attempt(operation, connection)
+        except Exception as error:  # noqa: BLE001
+            return outcome_of(error)
 
     def _commit(self, operations: Sequence[Operation[Any]]) -> list[Any]:
         """All in one transaction; if the database objects, one by one, so that only the culprit fails."""
         try:
             with self._write_engine.begin() as connection:
                 return [attempt(operation, connection) for operation in operations]
-        except SQLAlchemyError:
+        except Exception:  # noqa: BLE001
             return [self._commit_alone(operation) for operation in operations]
 
     def _commit_alone(self, operation: Operation[Any]) -> Any:
@@ -131,9 +166,9 @@ class Database:
             try:
                 with self._write_engine.begin() as connection:
                     return attempt(operation, connection)
-            except SQLAlchemyError as error:
+            except Exception as error:  # noqa: BLE001
                 if last:
-                    return unavailable(error)
+                    return outcome_of(error)
         raise AssertionError("unreachable")
 
 
@@ -144,14 +179,19 @@ def attempt(operation: Operation[Any], connection: Connection) -> Any:
         return refusal
 
 
-def settle(batch: Sequence[Write], outcomes: Sequence[Any]) -> None:
-    for write, outcome in zip(batch, outcomes, strict=True):
-        if write.future.done():
+def settle(calls: Sequence[Call], outcomes: Sequence[Any]) -> None:
+    for call, outcome in zip(calls, outcomes, strict=True):
+        if call.future.done():
             continue
         if isinstance(outcome, BaseException):
-            write.future.set_exception(outcome)
+            call.future.set_exception(outcome)
         else:
-            write.future.set_result(outcome)
+            call.future.set_result(outcome)
+
+
+def outcome_of(error: Exception) -> Exception:
+    """For the caller: the thread goes on, whatever it was."""
+    return unavailable(error) if isinstance(error, SQLAlchemyError) else error
 
 
 def unavailable(error: SQLAlchemyError) -> Unavailable:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from server.model import Conversation, Draft, Entry, Lease, Question, Reply, Usage
+from server.model import Conversation, DeadLetter, Draft, Entry, Lease, Question, Reply, Usage
 
 NO_REPLY = dict.fromkeys(("question", "finish_reason", "code", "retryable", "input_tokens", "output_tokens"))
 
@@ -31,6 +31,11 @@ def entry(row: Row[Any]) -> Entry:
 
 def question(row: Row[Any]) -> Question:
     return Question(row.offset, row.message_id, row.text, row.created_at)
+
+
+def dead_letter(row: Row[Any]) -> DeadLetter:
+    asked = Question(row.offset, row.message_id, row.text, row.asked_at)
+    return DeadLetter(row.conversation_id, row.person, asked, row.code, row.tries, row.created_at)
 
 
 def reply(row: Row[Any]) -> Reply:

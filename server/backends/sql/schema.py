@@ -5,7 +5,7 @@ Times are milliseconds since 1970. Ids compare byte by byte, also on MySQL, whos
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text, false
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
@@ -64,6 +64,7 @@ entries = Table(
     Column("text", prose(), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("question", Integer, doc="null: this is a question; else the offset of the one this replies to"),
+    Column("cancelled", Boolean, nullable=False, default=False, server_default=false(), doc="of a question"),
     Column("finish_reason", word(32)),
     Column("code", word(64), doc="set: the reply is an error"),
     Column("retryable", Boolean),
@@ -92,4 +93,12 @@ dead_letters = Table(
     Column("tries", Integer, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Index("dead_letters_by_age", "created_at"),
+)
+
+sign_outs = Table(
+    "sign_outs",
+    metadata,
+    Column("person", word(128), primary_key=True),
+    Column("at", BigInteger, nullable=False, doc="tokens issued until then are refused"),
+    Index("sign_outs_by_age", "at"),
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from server.backends.sql.schema import claims, conversations, current_conversations, dead_letters, entries
+from server.backends.sql.schema import claims, conversations, current_conversations, dead_letters, entries, sign_outs
 
 BY_ID = conversations.c.id == bindparam("key")
 
@@ -78,7 +78,32 @@ REPLY_TO = select(entries).where(
     entries.c.offset > bindparam("asked"),
 )
 
+WAITS = (
+    (entries.c.conversation_id == bindparam("key"))
+    & (entries.c.offset > bindparam("edge"))
+    & entries.c.question.is_(None)
+)
+CANCEL_WAITING = update(entries).where(WAITS).values(cancelled=True)
+CANCEL_ONE = update(entries).where(WAITS, entries.c.message_id == bindparam("one")).values(cancelled=True)
+
+SIGNED_OUT_SINCE = select(sign_outs).where(sign_outs.c.at > bindparam("moment")).order_by(sign_outs.c.at)
+FORGET_SIGN_OUT = delete(sign_outs).where(sign_outs.c.person == bindparam("who"))
+FORGET_SIGN_OUTS = delete(sign_outs).where(sign_outs.c.at < bindparam("before"))
+SIGN_OUT = insert(sign_outs)
+
 BURY = insert(dead_letters)
+LETTERS = (
+    select(dead_letters, entries.c.message_id, entries.c.text, entries.c.created_at.label("asked_at"))
+    .join(
+        entries,
+        (entries.c.conversation_id == dead_letters.c.conversation_id) & (entries.c.offset == dead_letters.c.offset),
+    )
+    .order_by(dead_letters.c.created_at.desc(), dead_letters.c.offset.desc())
+)
+NEWEST_LETTERS = LETTERS.limit(bindparam("most"))
+IS_LETTER = (dead_letters.c.conversation_id == bindparam("key")) & (dead_letters.c.offset == bindparam("asked"))
+LETTER = LETTERS.where(IS_LETTER)
+UNBURY = delete(dead_letters).where(IS_LETTER)
 
 
 def changes(*columns: str) -> Any:
@@ -91,4 +116,5 @@ LEASED = changes("attempt", "lease_owner", "lease_until", "tries")
 RENEWED = changes("lease_until")
 ANSWERED = changes("head", "answered", "waiting", "tries", "failures", "due_at", "lease_until", "updated_at")
 FAILED = changes("failures", "lease_until", "due_at")
+DUE = changes("due_at")
 VOID_LEASES = update(conversations).where(conversations.c.lease_until > 0).values(lease_until=0)

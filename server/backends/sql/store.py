@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -20,12 +21,12 @@ from server.model import (
     InboundMessage,
     Lease,
     Page,
-    Question,
     Reply,
     Settled,
 )
 
 CLAIM_DAYS = 7
+SIGN_OUT_DAYS = 31
 NEWEST = 2**31 - 1
 
 
@@ -100,6 +101,8 @@ class SqlStore:
         row = self._lock(connection, message.conversation_id)
         if row is None or row.person != message.person:
             raise no_conversation()
+        if row.waiting and message.when_busy == "reject":
+            raise TooMany("The assistant is still answering; wait for it.", code="busy", retry_after=1)
         if row.waiting >= self._most_waiting:
             raise TooMany(
                 f"{row.waiting} messages of this conversation wait for their answer; wait for one.",
@@ -119,12 +122,33 @@ class SqlStore:
 
     def _append_question(self, connection: Connection, message: InboundMessage, row: Row[Any]) -> Accepted:
         now, offset = self._now(), row.head + 1
+        if row.waiting and message.when_busy == "interrupt":
+            self._cancel_waiting(connection, row)
         place = {"conversation_id": message.conversation_id, "offset": offset, "message_id": message.message_id}
         connection.execute(sql.CLAIM, {"person": message.person, "created_at": now, **place})
         connection.execute(sql.APPEND, {**place, **rows.NO_REPLY, "text": message.text, "created_at": now})
         head = {"key": message.conversation_id, "head": offset, "waiting": row.waiting + 1, "updated_at": now}
         connection.execute(sql.ACCEPTED, head)
         return Accepted(message.conversation_id, message.message_id, offset, message.text, now)
+
+    async def cancel(self, person: str, conversation_id: str, message_id: str | None) -> None:
+        await self._database.write(lambda connection: self._cancel(connection, person, conversation_id, message_id))
+
+    def _cancel(self, connection: Connection, person: str, conversation_id: str, message_id: str | None) -> None:
+        row = self._lock(connection, conversation_id)
+        if row is None or row.person != person:
+            raise no_conversation()
+        if row.waiting == 0:
+            raise nothing_to_cancel()
+        one = message_id or self._waiting_row(connection, row.id, row.answered).message_id
+        marked = connection.execute(sql.CANCEL_ONE, {"key": row.id, "edge": row.answered, "one": one})
+        if marked.rowcount == 0:
+            raise nothing_to_cancel()
+        connection.execute(sql.DUE, {"key": row.id, "due_at": 0})
+
+    def _cancel_waiting(self, connection: Connection, row: Row[Any]) -> None:
+        connection.execute(sql.CANCEL_WAITING, {"key": row.id, "edge": row.answered})
+        connection.execute(sql.DUE, {"key": row.id, "due_at": 0})
 
     async def after(self, conversation_id: str, offset: int, limit: int) -> Page:
         return await self._page(sql.AFTER, conversation_id, offset, limit)
@@ -152,10 +176,13 @@ class SqlStore:
         found = await self._database.read(lambda connection: connection.execute(sql.WAITING, values).all())
         return [row.id for row in found]
 
-    async def forget_claims(self) -> None:
-        """Let go of message ids that are older than the promise to remember them."""
-        before = self._now() - CLAIM_DAYS * 86_400_000
-        await self._database.write(lambda connection: connection.execute(sql.FORGET_CLAIMS, {"before": before}))
+    async def forget(self) -> None:
+        """Let go of what is older than the promise to remember it."""
+        await self._database.write(self._forget)
+
+    def _forget(self, connection: Connection) -> None:
+        for statement, days in ((sql.FORGET_CLAIMS, CLAIM_DAYS), (sql.FORGET_SIGN_OUTS, SIGN_OUT_DAYS)):
+            connection.execute(statement, {"before": self._now() - days * 86_400_000})
 
     async def void_leases(self) -> None:
         """End every lease at once. Only for the one process that has the database to itself."""
@@ -170,21 +197,23 @@ class SqlStore:
         row, now = self._lock(connection, conversation_id), self._now()
         if row is None or row.waiting == 0 or row.lease_until > now or row.due_at > now:
             return None
-        asked = self._oldest_waiting(connection, conversation_id, row.answered)
+        asked = self._waiting_row(connection, conversation_id, row.answered)
         tries, attempt = row.tries + 1, row.attempt + 1
         until = now + self._lease_ms
         connection.execute(
             sql.LEASED,
             {"key": row.id, "attempt": attempt, "lease_owner": owner, "lease_until": until, "tries": tries},
         )
-        return Lease(row.id, row.person, row.assistant, attempt, asked, tries, row.failures)
+        question = rows.question(asked)
+        return Lease(row.id, row.person, row.assistant, attempt, question, tries, row.failures, asked.cancelled)
 
-    async def renew(self, lease: Lease) -> None:
-        await self._database.write(lambda connection: self._renew(connection, lease))
+    async def renew(self, lease: Lease) -> Lease:
+        return await self._database.write(lambda connection: self._renew(connection, lease))
 
-    def _renew(self, connection: Connection, lease: Lease) -> None:
-        self._held(connection, lease)
-        connection.execute(sql.RENEWED, {"key": lease.conversation_id, "lease_until": self._now() + self._lease_ms})
+    def _renew(self, connection: Connection, lease: Lease) -> Lease:
+        row = self._held(connection, lease)
+        connection.execute(sql.RENEWED, {"key": row.id, "lease_until": self._now() + self._lease_ms})
+        return replace(lease, cancelled=self._waiting_row(connection, row.id, row.answered).cancelled)
 
     async def answer(self, lease: Lease, draft: Draft) -> Settled:
         return await self._database.write(lambda connection: self._answer(connection, lease, draft))
@@ -225,8 +254,8 @@ class SqlStore:
         return Settled(rows.reply(stored), self._next(connection, lease) if holds else None)
 
     def _next(self, connection: Connection, lease: Lease) -> Lease:
-        asked = self._oldest_waiting(connection, lease.conversation_id, lease.question.offset)
-        return Lease(lease.conversation_id, lease.person, lease.assistant, lease.attempt, asked, tries=1, failures=0)
+        asked = self._waiting_row(connection, lease.conversation_id, lease.question.offset)
+        return replace(lease, question=rows.question(asked), tries=1, failures=0, cancelled=asked.cancelled)
 
     async def fail(self, lease: Lease, retry_after: float) -> None:
         await self._database.write(lambda connection: self._fail(connection, lease, retry_after))
@@ -251,15 +280,19 @@ class SqlStore:
     def _held(self, connection: Connection, lease: Lease) -> Row[Any]:
         return held(self._lock(connection, lease.conversation_id), lease)
 
-    def _oldest_waiting(self, connection: Connection, conversation_id: str, answered: int) -> Question:
-        values = {"key": conversation_id, "answered": answered}
-        return rows.question(connection.execute(sql.OLDEST_WAITING, values).one())
+    def _waiting_row(self, connection: Connection, conversation_id: str, answered: int) -> Row[Any]:
+        """The oldest question that waits."""
+        return connection.execute(sql.OLDEST_WAITING, {"key": conversation_id, "answered": answered}).one()
 
 
 def held(row: Row[Any] | None, lease: Lease) -> Row[Any]:
     if row is None or row.attempt != lease.attempt or row.lease_until == 0 or row.answered >= lease.question.offset:
         raise LeaseLost(f"attempt {lease.attempt} no longer holds conversation {lease.conversation_id}")
     return row
+
+
+def nothing_to_cancel() -> NotFound:
+    return NotFound("Nothing waits for an answer here.", code="nothing_to_cancel")
 
 
 def no_conversation() -> NotFound:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import assert_never, get_args
 
 import msgspec
+from markdown_it import MarkdownIt
 
 from server import model
 from server.channels.websocket import frames
@@ -17,6 +20,7 @@ NAME = "websocket"
 
 decoder: msgspec.json.Decoder[frames.ClientFrame] = msgspec.json.Decoder(frames.ClientFrame)
 encoder = msgspec.json.Encoder()
+markdown = MarkdownIt("commonmark", {"html": False}).disable("image")
 
 
 class Envelope(msgspec.Struct):
@@ -52,8 +56,8 @@ def envelope(text: str | bytes) -> Envelope:
 
 
 def write(frame: frames.ServerFrame, *, conversation_id: str = "", offset: int = 0, turn: int = 0) -> Frame:
-    data = encoder.encode(frame)
-    return Frame(data.decode(), len(data), conversation_id, offset, turn, isinstance(frame, frames.AssistantDelta))
+    delta = isinstance(frame, frames.AssistantDelta)
+    return Frame(encoder.encode(frame), conversation_id, offset, turn, delta)
 
 
 def encode(event: model.Event) -> Frame:
@@ -80,8 +84,19 @@ def accepted(event: model.Accepted) -> Frame:
 
 
 def replied(conversation_id: str, reply: model.Reply) -> Frame:
+    frame = response(conversation_id, reply)
+
+    @cache
+    def with_html() -> bytes:
+        return encoder.encode(msgspec.structs.replace(frame, html=html(reply.draft.text)))
+
+    plain = write(frame, conversation_id=conversation_id, offset=reply.offset, turn=reply.question)
+    return plain if frame.error else replace(plain, rich=with_html)
+
+
+def response(conversation_id: str, reply: model.Reply) -> frames.AssistantResponse:
     draft = reply.draft
-    frame = frames.AssistantResponse(
+    return frames.AssistantResponse(
         error=draft.code is not None,
         message=draft.text,
         conversation_id=conversation_id,
@@ -93,7 +108,11 @@ def replied(conversation_id: str, reply: model.Reply) -> Frame:
         code=draft.code,
         retryable=draft.retryable if draft.code else None,
     )
-    return write(frame, conversation_id=conversation_id, offset=reply.offset, turn=reply.question)
+
+
+def html(text: str) -> str:
+    """CommonMark. Raw HTML is shown as text, links go to the web or mail only, and no picture loads by itself."""
+    return str(markdown.render(text))
 
 
 def replay(conversation_id: str, entry: model.Entry) -> Frame:
@@ -152,6 +171,12 @@ def conversations(found: Sequence[model.Conversation]) -> Frame:
     )
 
 
+def snapshot(so_far: model.Snapshot) -> Frame:
+    question = so_far.question
+    reply = reply_id(so_far.conversation_id, question.offset)
+    return write(frames.AssistantSnapshot(so_far.conversation_id, question.message_id, reply, so_far.text))
+
+
 def resumed(conversation: model.Conversation, *, recovered: bool) -> Frame:
     return write(frames.Resumed(conversation.id, conversation.epoch, recovered, conversation.offset))
 
@@ -169,6 +194,18 @@ def refused(error: ServerError, text: str | bytes) -> Frame:
             about.messageId and about.messageId[:64],
         )
     )
+
+
+def token_expiring(expires_at_seconds: int) -> Frame:
+    return write(frames.TokenExpiring(iso(expires_at_seconds * 1000)))
+
+
+def token_refreshed(who: model.Principal) -> Frame:
+    return write(frames.TokenRefreshed(iso(who.expires_at_seconds * 1000)))
+
+
+def disconnecting(after_ms: int) -> Frame:
+    return write(frames.Disconnecting(reconnect=True, after_ms=after_ms))
 
 
 def pong() -> Frame:

@@ -28,6 +28,14 @@ class SendMessage(Action, frozen=True, tag="sendMessage"):
     message: str
     message_id: MessageId | None = None
     conversation_id: ConversationId | None = None
+    when_busy: Literal["enqueue", "interrupt", "reject"] = "enqueue"
+
+
+class Cancel(Action, frozen=True, tag="cancel"):
+    """Want no answer any more, to the message named or to the one being answered. What was said is kept."""
+
+    conversation_id: ConversationId | None = None
+    message_id: MessageId | None = None
 
 
 class History(Action, frozen=True, tag="history"):
@@ -56,11 +64,19 @@ class Resume(Action, frozen=True, tag="resume"):
     epoch: str | None = None
 
 
+class RefreshToken(Action, frozen=True, tag="refreshToken"):
+    """Stay connected with a newer token of the same person."""
+
+    token: str
+
+
 class Ping(Action, frozen=True, tag="ping"):
     """Are you there?"""
 
 
-ClientFrame: TypeAlias = SendMessage | History | NewConversation | ListConversations | Resume | Ping
+ClientFrame: TypeAlias = (
+    SendMessage | Cancel | History | NewConversation | ListConversations | Resume | RefreshToken | Ping
+)
 
 
 # --- server -> client ---------------------------------------------------------------------------------------------
@@ -117,6 +133,15 @@ class AssistantDelta(Message, frozen=True, tag="assistantDelta"):
     text: str
 
 
+class AssistantSnapshot(Message, frozen=True, tag="assistantSnapshot"):
+    """All that was said so far of a reply under way; the deltas that follow go on from its end."""
+
+    conversation_id: str
+    message_id: str
+    reply_id: str
+    text: str
+
+
 class TokenUsage(Struct, frozen=True, rename="camel"):
     input_tokens: int
     output_tokens: int
@@ -135,6 +160,7 @@ class AssistantResponse(Message, frozen=True, tag="assistantResponse"):
     usage: TokenUsage | None = None
     code: str | None = None
     retryable: bool | None = None
+    html: str | None = None
 
 
 class HistoryEntry(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -187,6 +213,25 @@ class Resumed(Message, frozen=True, tag="resumed"):
     offset: int
 
 
+class TokenExpiring(Message, frozen=True, tag="tokenExpiring"):
+    """The socket is closed then, unless a newer token comes with refreshToken."""
+
+    expires_at: str
+
+
+class TokenRefreshed(Message, frozen=True, tag="tokenRefreshed"):
+    """The newer token holds."""
+
+    expires_at: str
+
+
+class Disconnecting(Message, frozen=True, tag="disconnecting"):
+    """The server is about to close the socket. `reconnect`: come back, after `afterMs`."""
+
+    reconnect: bool
+    after_ms: int
+
+
 class ErrorFrame(Message, frozen=True, tag="error"):
     """An action was refused; nothing was changed by it."""
 
@@ -207,11 +252,15 @@ ServerFrame: TypeAlias = (
     | MessageAccepted
     | RunStarted
     | AssistantDelta
+    | AssistantSnapshot
     | AssistantResponse
     | HistoryPage
     | ConversationOpened
     | Conversations
     | Resumed
+    | TokenExpiring
+    | TokenRefreshed
+    | Disconnecting
     | ErrorFrame
     | Pong
 )

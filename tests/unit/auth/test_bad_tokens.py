@@ -39,7 +39,7 @@ async def test_a_good_token_is_accepted(good: str) -> None:
 
 async def test_a_principal_is_what_the_claims_say() -> None:
     made = token(claims(cognito__groups=["admins", "staff"], exp=NOW + 9))
-    assert await JUDGE.verify(made) == Principal(SUBJECT, "demo", NOW + 9, ("admins", "staff"))
+    assert await JUDGE.verify(made) == Principal(SUBJECT, "demo", NOW + 9, NOW - 30, ("admins", "staff"))
 
 
 async def test_a_person_without_a_user_name_goes_by_the_subject() -> None:

@@ -1,0 +1,89 @@
+"""After a connection has failed: whether to come back, and when. No I/O."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import msgspec
+
+FIRST_DELAY = 0.5
+LONGEST_DELAY = 8.0
+LONGEST_HINT = 60.0
+FINAL_CODES = {1008: "it does not want this connection", 1009: "what it was sent is too big"}
+FINAL_RANGE = range(4500, 4600)
+FINAL_STATUSES = frozenset({400, 401, 403, 404, 405, 426})
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Worth another try; after so many seconds, if the server said. `absent`: nobody was there."""
+
+    why: str
+    after: float | None = None
+    absent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    why: str
+
+
+Verdict: TypeAlias = Again | Stop
+
+
+class Problem(msgspec.Struct):
+    code: str = ""
+    message: str = ""
+
+
+class Problems(msgspec.Struct):
+    """The body of an HTTP answer that is no success."""
+
+    error: Problem
+
+
+@dataclass(slots=True)
+class Retreat:
+    """Seconds until the next try: doubling, half of them at random."""
+
+    failures: int = 0
+
+    def next(self) -> float:
+        delay: float = min(FIRST_DELAY * 2**self.failures, LONGEST_DELAY)
+        self.failures += 1
+        return delay * random.uniform(0.5, 1)  # noqa: S311
+
+
+def after_close(code: int | None, reason: str | None) -> Verdict:
+    if code in FINAL_CODES or code in FINAL_RANGE:
+        why = reason or FINAL_CODES.get(code or 0, "for good")
+        return Stop(f"The server closed the connection: {why} ({code}).")
+    return Again("The connection is lost.")
+
+
+def after_refusal(status: int, body: bytes, retry_after: str | None, *, renewable: bool) -> Verdict:
+    """An HTTP answer in place of a socket."""
+    problem = read(body)
+    why = problem.message.rstrip(".") or "no reason given"
+    if problem.code == "expired_token" and not renewable:
+        return Stop("The token has expired; get a new one.")
+    if problem.code == "bad_token" and renewable:
+        return Stop("The server does not know this token: it works on another DATA_DIR, or with another user pool.")
+    if status in FINAL_STATUSES:
+        return Stop(f"The server refuses: {why} (HTTP {status}).")
+    return Again(f"The server does not take us in yet: {why} (HTTP {status}).", seconds(retry_after))
+
+
+def read(body: bytes) -> Problem:
+    try:
+        return msgspec.json.decode(body, type=Problems).error
+    except msgspec.MsgspecError:
+        return Problem()
+
+
+def seconds(retry_after: str | None) -> float | None:
+    if retry_after is None or not retry_after.isdecimal():
+        return None
+    return min(float(retry_after), LONGEST_HINT)

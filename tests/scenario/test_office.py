@@ -1,0 +1,80 @@
+"""The operator's commands, beside a running server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import httpx2
+import pytest
+import websockets
+
+from tests.fakes.openai_server import Answer, FakeOpenAI, Fault
+from tests.scenario.client import client
+from tests.scenario.conftest import Start
+from tests.scenario.process import ServerProcess, run_command
+
+
+async def test_signing_out_closes_the_persons_sockets_within_seconds(server: ServerProcess) -> None:
+    token = server.token()
+    async with client(server) as first, client(server) as second, client(server, "ben") as ben:
+        code, output, _ = await run_command("sign-out", "anna", data_dir=server.data_dir)
+        began = time.monotonic()
+        assert (code, "signed out" in output) == (0, True)
+        for one in (first, second):
+            with pytest.raises(websockets.ConnectionClosed) as closed:
+                await one.until("nothing")
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 4401
+        assert time.monotonic() - began < 5
+        await ben.answer("ping", "pong")
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        await websockets.connect(server.socket(f"?Auth={token}"))
+    assert refused.value.response.status_code == 403
+    # Tokens tell their time in whole seconds.
+    await asyncio.sleep(1.1)
+    async with client(server) as again:
+        await again.answer("ping", "pong")
+
+
+async def test_dead_letters_are_listed_shown_and_asked_again(server: ServerProcess, provider: FakeOpenAI) -> None:
+    async def letters(*arguments: str) -> str:
+        code, output, errors = await run_command("dead-letters", *arguments, data_dir=server.data_dir)
+        assert code == 0, errors
+        return output
+
+    async with client(server) as anna:
+        provider.script(Answer(fault=Fault.UNAUTHORIZED))
+        failed = await anna.ask("a question of importance")
+        assert failed["code"] == "provider_key"
+        name = (await letters("list")).split()[0]
+        assert "provider_key" in await letters("list")
+        assert "a question of importance" in await letters("show", name)
+        await letters("requeue", name)
+        asked = await anna.until("messageAccepted")
+        assert (asked["offset"], asked["text"]) == (3, "a question of importance")
+        reply = await anna.until("assistantResponse")
+        assert (reply["offset"], reply["message"]) == (4, "You said: a question of importance")
+        assert await letters("list") == "There are no dead letters.\n"
+    code, _, errors = await run_command("dead-letters", "show", "nonsense", data_dir=server.data_dir)
+    assert (code, "nonsense" in errors) == (2, True)
+
+
+async def test_the_figures_are_served(start: Start, provider: FakeOpenAI) -> None:
+    provider.script(Answer(fault=Fault.SERVER_ERROR))
+    async with start() as server, client(server) as anna:
+        await anna.ask("hello")
+        async with httpx2.AsyncClient() as http:
+            figures = (await http.get(f"{server.http}/metrics")).text
+    for line in (
+        "switchboard_connections 1.0",
+        "switchboard_messages_accepted_total 1.0",
+        'switchboard_turns_total{code="",finish_reason="stop"} 1.0',
+        'switchboard_run_failures_total{code="provider_busy"} 1.0',
+        "switchboard_first_words_seconds_count 1.0",
+        "switchboard_turn_seconds_count 1.0",
+        "switchboard_waiting_conversations 0.0",
+        "switchboard_dropped_readers_total 0.0",
+    ):
+        assert line in figures
+    assert "switchboard_sent_bytes_total 0.0" not in figures

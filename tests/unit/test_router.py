@@ -1,0 +1,95 @@
+"""Words on their way out: the first at once, those that follow together, and none twice, lost or overtaken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from server.delivery.hub import Hub
+from server.delivery.router import Router
+from server.metrics import Metrics
+from server.model import Conversation, Delta, Draft, Event, Frame, Question, Replied, Reply, RunStarted
+from tests.unit.wires import connection
+
+QUESTION = Question(1, "m1", "hi", 0)
+STARTED = RunStarted("c", QUESTION, "a@1")
+REPLIED = Replied("c", Reply(2, 1, "m1", Draft("abcd", "stop"), 0))
+
+
+def written(event: Event) -> Frame:
+    name = event.text if isinstance(event, Delta) else type(event).__name__
+    turn = 0 if isinstance(event, Replied) else 2
+    return Frame(name.encode(), "c", turn=turn, delta=isinstance(event, Delta))
+
+
+class Scene:
+    def __init__(self, window: float = 10.0) -> None:
+        self.now = 0.0
+        hub = Hub(Metrics())
+        one, self.wire = connection()
+        one.release(Conversation("c", "anna", "websocket", "a", "e", 1, 0, 0, 0), {})
+        hub.add(one)
+        self.router = Router(hub, hub, written, window=window, clock=lambda: self.now)
+
+    async def say(self, *words: str, attempt: int = 1) -> None:
+        for word in words:
+            await self.router.send("anna", Delta("c", 1, 0, word), attempt)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.router.run())
+        yield
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_the_first_words_go_out_at_once_and_those_that_follow_wait_for_the_end() -> None:
+    scene = Scene()
+    await scene.router.send("anna", STARTED, 1)
+    await scene.say("a", "b", "c")
+    assert scene.wire.frames == ["RunStarted", "a"]
+    await scene.router.send("anna", REPLIED, 1)
+    assert scene.wire.frames == ["RunStarted", "a", "bc", "Replied"]
+
+
+async def test_words_at_a_slower_pace_than_the_window_never_wait() -> None:
+    scene = Scene()
+    await scene.router.send("anna", STARTED, 1)
+    for word in "abc":
+        await scene.say(word)
+        scene.now += 10
+    assert scene.wire.frames == ["RunStarted", "a", "b", "c"]
+
+
+async def test_words_that_wait_go_out_when_their_window_ends() -> None:
+    scene = Scene(window=0.01)
+    async with scene.running():
+        await scene.router.send("anna", STARTED, 1)
+        await scene.say("a", "b", "c")
+        async with asyncio.timeout(5):
+            while len(scene.wire.frames) < 3:
+                await asyncio.sleep(0)
+    assert scene.wire.frames == ["RunStarted", "a", "bc"]
+
+
+async def test_a_snapshot_holds_what_was_sent_and_not_what_waits() -> None:
+    scene = Scene()
+    assert scene.router.under_way("anna") == []
+    await scene.router.send("anna", STARTED, 1)
+    await scene.say("a", "b")
+    [snapshot] = scene.router.under_way("anna")
+    assert (snapshot.conversation_id, snapshot.question, snapshot.text) == ("c", QUESTION, "a")
+    await scene.router.send("anna", REPLIED, 1)
+    assert scene.router.under_way("anna") == []
+
+
+async def test_a_reply_begun_anew_forgets_what_waited() -> None:
+    scene = Scene()
+    await scene.router.send("anna", STARTED, 1)
+    await scene.say("a", "b")
+    await scene.router.send("anna", STARTED, 2)
+    await scene.say("late", attempt=1)
+    await scene.say("x", "y", attempt=2)
+    await scene.router.send("anna", REPLIED, 2)
+    assert scene.wire.frames == ["RunStarted", "a", "RunStarted", "x", "y", "Replied"]
