@@ -34,10 +34,17 @@ def banner(server: Server, port: int, *, colour: bool) -> str:
             f"{bold}Talk to it{plain} {dim}(this token is good for a day; another: make -s token USER=demo){plain}",
             f"  wscat -c {url}",
             '  {"action":"sendMessage","message":"Hey, how is it going?"}',
-            f"{dim}No wscat? npm install -g wscat, or put .venv/bin/websockets in place of wscat -c{plain}",
+            f"{dim}No wscat? npm install -g wscat; or, over there: make chat{elsewhere(settings, port)}{plain}",
             "",
         ]
     return "\n".join(lines)
+
+
+def elsewhere(settings: Settings, port: int) -> str:
+    """What `make chat` must be told to find this server."""
+    fields = Settings.model_fields
+    told = {"PORT": port, "DATA_DIR": settings.data_dir}
+    return "".join(f" {name}={value}" for name, value in told.items() if value != fields[name.lower()].default)
 
 
 def host_of(settings: Settings) -> str:

@@ -14,15 +14,13 @@ import uvicorn
 
 from server.entrypoints.asgi import build_app
 from server.entrypoints.session import FRAME_BYTES
-from server.entrypoints.wire import HttpProtocol, SocketProtocol
+from server.entrypoints.wire import SocketProtocol, http_protocol
 from server.errors import ConfigError
 from server.settings import Settings
 from server.wiring import Server, open_server
 
 logger = structlog.get_logger()
 
-PING_SECONDS = 25
-PONG_SECONDS = 10
 GRACE_SECONDS = 8
 BACKLOG = 2048
 
@@ -89,12 +87,12 @@ async def end(server: Server, host: Host) -> None:
 def config(server: Server) -> uvicorn.Config:
     return uvicorn.Config(
         build_app(server),
-        http=HttpProtocol,
+        http=http_protocol(server.settings.handshake_seconds),
         ws=SocketProtocol,
         ws_max_size=FRAME_BYTES,
         ws_per_message_deflate=False,
-        ws_ping_interval=PING_SECONDS,
-        ws_ping_timeout=PONG_SECONDS,
+        ws_ping_interval=server.settings.ping_seconds,
+        ws_ping_timeout=server.settings.pong_seconds,
         timeout_graceful_shutdown=GRACE_SECONDS,
         lifespan="off",
         access_log=False,

@@ -16,7 +16,6 @@ from websockets.http11 import Request
 
 EXTENSION = "switchboard.wire"
 CLOSE_SECONDS = 2.0
-REQUEST_SECONDS = 10.0
 NO_PONG = 4409
 
 
@@ -70,8 +69,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """A client has `REQUEST_SECONDS` for the head of each request, the silence before its first one included."""
+    """A client has `head_seconds` for the head of each request, the silence before its first one included."""
 
+    head_seconds = 10.0
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -92,8 +92,13 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _await_head(self) -> None:
         self._head_came()
-        self._deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
+        self._deadline = self.loop.call_later(self.head_seconds, self.transport.abort)
 
     def _head_came(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
+
+
+def http_protocol(head_seconds: float) -> type[HttpProtocol]:
+    """Uvicorn makes its protocols itself, from a class."""
+    return type("HttpProtocol", (HttpProtocol,), {"head_seconds": head_seconds})
