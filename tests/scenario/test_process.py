@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from pathlib import Path
 
@@ -142,6 +143,26 @@ async def test_it_ends_in_time_while_a_reply_is_under_way(start: Start, provider
         await anna.answer("resume", "resumed", **resume)
         assert (await anna.until("assistantResponse"))["message"] == "You said: hello"
     assert provider.requests[0].client_left
+
+
+async def test_while_it_stops_nobody_new_comes_in_and_replies_under_way_end(start: Start, provider: FakeOpenAI) -> None:
+    provider.script(Answer(tokens=("word ",) * 40, interval=0.05))
+    async with start() as server, client(server) as anna, httpx2.AsyncClient() as http:
+        await anna.say("hello")
+        await anna.until("assistantDelta")
+        server.process.send_signal(signal.SIGTERM)
+        await anna.until("disconnecting")
+        ready = await http.get(f"{server.http}/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (503, "draining")
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            await websockets.connect(server.socket(f"?Auth={server.token()}"))
+        assert refused.value.response.status_code == 503
+        assert (await anna.until("assistantResponse"))["message"] == "word " * 40
+        with pytest.raises(websockets.ConnectionClosed) as closed:
+            await anna.until("nothing")
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1012
+        assert await server.process.wait() == 0
 
 
 async def test_the_descriptions_of_the_wire_are_served(server: ServerProcess) -> None:
