@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from functools import partial
 
 import structlog
@@ -10,7 +11,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.entrypoints import schemas
 from server.entrypoints.schemas import request_id
@@ -23,8 +25,21 @@ logger = structlog.get_logger()
 MOST_COUNTED = 10_000
 
 
-def build_app(server: Server) -> Starlette:
+def build_app(server: Server) -> ASGIApp:
+    """Sockets go past Starlette's middleware and router: each layer would stay on the stack as long as the socket."""
     socket = Socket(server)
+    sockets: dict[str, ASGIApp] = {"/ws": socket, f"/{server.settings.stage}": socket}
+    elsewhere, http = NoSocket(), http_app(server)
+
+    def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] == "websocket":
+            return sockets.get(scope["path"], elsewhere)(scope, receive, send)
+        return http(scope, receive, send)
+
+    return app
+
+
+def http_app(server: Server) -> Starlette:
     return Starlette(
         routes=[
             Route("/", partial(health, server)),
@@ -33,9 +48,6 @@ def build_app(server: Server) -> Starlette:
             Route("/metrics", partial(figures, server)),
             Route("/asyncapi.json", partial(document, schemas.asyncapi(server.settings.stage))),
             Route("/openapi.json", partial(document, schemas.openapi())),
-            WebSocketRoute("/ws", socket),
-            WebSocketRoute(f"/{server.settings.stage}", socket),
-            WebSocketRoute("/{path:path}", NoSocket()),
         ],
         exception_handlers={HTTPException: http_error, Exception: crashed},
     )

@@ -87,6 +87,7 @@ async def end(server: Server, host: Host) -> None:
 def config(server: Server) -> uvicorn.Config:
     return uvicorn.Config(
         build_app(server),
+        interface="asgi3",
         http=http_protocol(server.settings.handshake_seconds),
         ws=SocketProtocol,
         ws_max_size=FRAME_BYTES,
