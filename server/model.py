@@ -258,7 +258,8 @@ class Snapshot:
     """All that was said so far of a reply under way, for a device that joins in the middle."""
 
     conversation_id: str
-    question: Question
+    question: int
+    message_id: str
     text: str
 
 

@@ -105,6 +105,11 @@ class Connection:
         self.who = who
         self.warned = False
 
+    def is_following(self, conversation_id: str, turn: int) -> bool:
+        """Whether it was shown the beginning of this turn's reply, and not yet its end."""
+        seen = self._seen.get(conversation_id)
+        return seen is not None and seen.following == turn > seen.turn
+
     def hold(self) -> None:
         if self._held is None:
             self._held = []
@@ -142,9 +147,11 @@ class Connection:
         if attempt < seen.attempt and attempt:
             return False
         seen.attempt = max(attempt, seen.attempt)
-        if frame.offset:
-            return frame.offset > seen.offset
-        return self._follows(frame, seen)
+        if not frame.offset:
+            return self._follows(frame, seen)
+        if frame.turn == seen.following:
+            seen.following = 0
+        return frame.offset > seen.offset
 
     def _follows(self, frame: Frame, seen: Seen) -> bool:
         """Words make sense only after the beginning of their reply, or a snapshot."""

@@ -31,4 +31,5 @@ class LiveReply:
 
     def snapshot(self) -> Snapshot:
         """What every device has been sent: what is pending comes after it."""
-        return Snapshot(self.started.conversation_id, self.started.question, "".join(self.sent))
+        question = self.started.question
+        return Snapshot(self.started.conversation_id, question.offset, question.message_id, "".join(self.sent))

@@ -13,7 +13,7 @@ from server.channels import websocket
 from server.channels.websocket import frames
 from server.delivery.hub import Connection
 from server.errors import ConnectionGone, ServerError, Unauthorized, Unavailable
-from server.model import Conversation, InboundMessage, Snapshot
+from server.model import Conversation, Entry, InboundMessage, Reply, Snapshot
 from server.settings import Settings
 from server.wiring import Server
 
@@ -149,7 +149,7 @@ class Session:
         """A reply that began after the log was read is held from its first word on, and needs no snapshot."""
         said = {}
         for snapshot in under_way:
-            turn = snapshot.question.offset
+            turn = snapshot.question
             if snapshot.conversation_id != conversation.id or conversation.answered < turn <= conversation.offset:
                 said[snapshot.conversation_id] = turn
                 self._connection.say(websocket.snapshot(snapshot))
@@ -159,8 +159,15 @@ class Session:
         while after < conversation.offset:
             page = await self._server.log.after(conversation.id, after, min(REPLAY_PAGE, conversation.offset - after))
             for entry in page.entries:
+                self._complete(conversation.id, entry)
                 self._connection.say(websocket.replay(conversation.id, entry))
             after = page.entries[-1].offset
+
+    def _complete(self, conversation_id: str, entry: Entry) -> None:
+        """The last words of a reply that was followed so far: they are held, or were not even sent."""
+        if isinstance(entry, Reply) and self._connection.is_following(conversation_id, entry.question):
+            whole = Snapshot(conversation_id, entry.question, entry.message_id, entry.draft.text)
+            self._connection.say(websocket.snapshot(whole))
 
     async def _find(self, conversation_id: str | None) -> Conversation:
         return await self._server.conversations.find(self._person, conversation_id or self._conversation_id)

@@ -59,7 +59,7 @@ def is_as_described(name: str, frame: dict[str, Any]) -> bool:
         (websocket.conversations([TALK]), "Conversations"),
         (websocket.resumed(TALK, recovered=True), "Resumed"),
         (websocket.refused(TooMany("wait", retry_after=1.5), '{"action":"x","messageId":"m"}'), "ErrorFrame"),
-        (websocket.snapshot(Snapshot("c1", QUESTION, "hel")), "AssistantSnapshot"),
+        (websocket.snapshot(Snapshot("c1", 1, "m1", "hel")), "AssistantSnapshot"),
         (websocket.token_expiring(1_790_000_000), "TokenExpiring"),
         (websocket.token_refreshed(Principal("anna", "anna", 1_790_000_000)), "TokenRefreshed"),
         (websocket.disconnecting(100), "Disconnecting"),

@@ -137,6 +137,21 @@ def test_bytes_that_were_read_count_no_more() -> None:
     assert len(wire.frames) == 5
 
 
+def test_it_is_known_whether_a_reply_was_shown_from_its_beginning_and_not_yet_to_its_end() -> None:
+    one, _ = connection()
+    one.release(shown_up_to(1, 0), {})
+    assert not one.is_following("c", 1)
+    one.put(frame("started", turn=1), attempt=1)
+    assert one.is_following("c", 1)
+    one.put(frame("reply", offset=2, turn=1), attempt=1)
+    assert not one.is_following("c", 1)
+    one.put(frame("started", turn=3), attempt=2)
+    one.release(shown_up_to(4, 3), {})
+    assert not one.is_following("c", 3)
+    one.release(shown_up_to(4, 3), {"d": 7})
+    assert one.is_following("d", 7)
+
+
 async def test_the_hub_knows_a_persons_connections() -> None:
     hub = Hub(Metrics())
     (first, _), (second, _) = connection(), connection("k2")

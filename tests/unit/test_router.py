@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from server.delivery.hub import Hub
 from server.delivery.router import Router
 from server.metrics import Metrics
-from server.model import Conversation, Delta, Draft, Event, Frame, Question, Replied, Reply, RunStarted
+from server.model import Conversation, Delta, Draft, Event, Frame, Question, Replied, Reply, RunStarted, Snapshot
 from tests.unit.wires import connection
 
 QUESTION = Question(1, "m1", "hi", 0)
@@ -79,7 +79,7 @@ async def test_a_snapshot_holds_what_was_sent_and_not_what_waits() -> None:
     await scene.router.send("anna", STARTED, 1)
     await scene.say("a", "b")
     [snapshot] = scene.router.under_way("anna")
-    assert (snapshot.conversation_id, snapshot.question, snapshot.text) == ("c", QUESTION, "a")
+    assert snapshot == Snapshot("c", 1, "m1", "a")
     await scene.router.send("anna", REPLIED, 1)
     assert scene.router.under_way("anna") == []
 

@@ -172,9 +172,8 @@ def conversations(found: Sequence[model.Conversation]) -> Frame:
 
 
 def snapshot(so_far: model.Snapshot) -> Frame:
-    question = so_far.question
-    reply = reply_id(so_far.conversation_id, question.offset)
-    return write(frames.AssistantSnapshot(so_far.conversation_id, question.message_id, reply, so_far.text))
+    reply = reply_id(so_far.conversation_id, so_far.question)
+    return write(frames.AssistantSnapshot(so_far.conversation_id, so_far.message_id, reply, so_far.text))
 
 
 def resumed(conversation: model.Conversation, *, recovered: bool) -> Frame:
