@@ -19,7 +19,9 @@ SERVERS = {
 @contextmanager
 def scratch_database(server: str) -> Iterator[str]:
     """The URL of a new, empty database, dropped at the end. Skips the test where there is no server."""
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 2})
+    engine = sa.create_engine(
+        server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool, connect_args={"connect_timeout": 2}
+    )
     name = f"switchboard_{uuid.uuid4().hex[:12]}"
     try:
         with engine.connect() as connection:

@@ -77,7 +77,7 @@ def memory_opener(clock: Clock) -> Opener:
 
 
 def empty(url: str) -> None:
-    engine = sa.create_engine(url)
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.begin() as connection:
         for table in sa.inspect(connection).get_table_names():
             if table in metadata.tables:

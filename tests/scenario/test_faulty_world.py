@@ -6,6 +6,7 @@ import asyncio
 import resource
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ async def test_a_full_disk_acknowledges_nothing_and_goes_on_when_there_is_room(
 
 
 def integrity(data_dir: Path) -> str:
-    with sqlite3.connect(data_dir / "switchboard.db") as database:
+    with closing(sqlite3.connect(data_dir / "switchboard.db")) as database:
         return str(database.execute("PRAGMA integrity_check").fetchone()[0])
 
 

@@ -27,7 +27,7 @@ def url(folder: Path) -> str:
 
 
 def test_the_migrations_make_the_schema_that_the_queries_see(tmp_path: Path) -> None:
-    engine = sa.create_engine(url(tmp_path))
+    engine = sa.create_engine(url(tmp_path), poolclass=sa.NullPool)
     upgrade(engine)
     upgrade(engine)
     with engine.connect() as connection:
@@ -38,10 +38,12 @@ def test_processes_that_start_at_once_upgrade_once(tmp_path: Path) -> None:
     faults: list[BaseException] = []
 
     def start() -> None:
+        engine = make_engine(sa.make_url(url(tmp_path)), pool_size=1, writes=True)
         try:
-            upgrade(make_engine(sa.make_url(url(tmp_path)), pool_size=1, writes=True))
+            upgrade(engine)
         except BaseException as fault:  # noqa: BLE001
             faults.append(fault)
+        engine.dispose()
 
     threads = [threading.Thread(target=start) for _ in range(4)]
     for thread in threads:
@@ -52,7 +54,7 @@ def test_processes_that_start_at_once_upgrade_once(tmp_path: Path) -> None:
 
 
 def test_a_database_from_the_future_is_refused(tmp_path: Path) -> None:
-    engine = sa.create_engine(url(tmp_path))
+    engine = sa.create_engine(url(tmp_path), poolclass=sa.NullPool)
     upgrade(engine)
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
@@ -151,7 +153,7 @@ async def test_errors_are_filed_under_dead_letters_and_old_claims_are_let_go(tmp
     now[0] += 8 * 86_400
     async with open_sql(url(tmp_path), **options):  # type: ignore[arg-type]
         pass
-    engine = sa.create_engine(url(tmp_path))
+    engine = sa.create_engine(url(tmp_path), poolclass=sa.NullPool)
     with engine.connect() as connection:
         [letter] = connection.execute(sa.select(dead_letters)).all()
         assert (letter.conversation_id, letter.offset, letter.code) == (conversation.id, 1, "timeout")
