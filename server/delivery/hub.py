@@ -110,6 +110,13 @@ class Connection:
         seen = self._seen.get(conversation_id)
         return seen is not None and seen.following == turn > seen.turn
 
+    def holds_beginning(self, conversation_id: str, turn: int) -> bool:
+        """Whether a reply of this turn began while frames are held back: then all its words are among them."""
+        return any(
+            frame.conversation_id == conversation_id and frame.turn == turn and not frame.offset and not frame.delta
+            for frame, _ in self._held or ()
+        )
+
     def hold(self) -> None:
         if self._held is None:
             self._held = []

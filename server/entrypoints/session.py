@@ -146,12 +146,12 @@ class Session:
         self._connection.say(websocket.token_refreshed(who))
 
     def _go_live(self, conversation: Conversation, under_way: Sequence[Snapshot]) -> None:
-        """A reply that began after the log was read is held from its first word on, and needs no snapshot."""
         said = {}
         for snapshot in under_way:
-            turn = snapshot.question
-            if snapshot.conversation_id != conversation.id or conversation.answered < turn <= conversation.offset:
-                said[snapshot.conversation_id] = turn
+            place = snapshot.conversation_id, snapshot.question
+            is_over = place[0] == conversation.id and place[1] <= conversation.answered
+            if not is_over and not self._connection.holds_beginning(*place):
+                said[snapshot.conversation_id] = snapshot.question
                 self._connection.say(websocket.snapshot(snapshot))
         self._connection.release(conversation, said)
 

@@ -152,6 +152,21 @@ def test_it_is_known_whether_a_reply_was_shown_from_its_beginning_and_not_yet_to
     assert one.is_following("d", 7)
 
 
+def test_a_reply_that_ends_while_the_next_begins_is_shown_to_its_last_word() -> None:
+    one, wire = connection()
+    one.release(shown_up_to(2, 0), {})
+    one.put(frame("started 1", turn=1), attempt=1)
+    one.hold()
+    one.put(frame("last words of 1", turn=1, delta=True), attempt=1)
+    one.put(frame("reply to 1", offset=3, turn=1), attempt=1)
+    one.put(frame("started 2", turn=2), attempt=1)
+    one.put(frame("words of 2", turn=2, delta=True), attempt=1)
+    assert one.holds_beginning("c", 2)
+    assert not one.holds_beginning("c", 1)
+    one.release(shown_up_to(2, 0), {})
+    assert wire.frames == ["started 1", "last words of 1", "reply to 1", "started 2", "words of 2"]
+
+
 async def test_the_hub_knows_a_persons_connections() -> None:
     hub = Hub(Metrics())
     (first, _), (second, _) = connection(), connection("k2")
