@@ -22,6 +22,7 @@ class Metrics:
             "switchboard_turns", "Turns that ended.", ["finish_reason", "code"], registry=self._registry
         )
         self.failures = Counter("switchboard_run_failures", "Runs that failed.", ["code"], registry=self._registry)
+        self.tool_calls = Counter("switchboard_tool_calls", "Tools used.", ["status"], registry=self._registry)
         self.dropped = Counter(
             "switchboard_dropped_readers", "Sockets cut off because they did not read.", registry=self._registry
         )

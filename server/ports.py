@@ -12,6 +12,8 @@ from typing import Protocol
 
 from server.model import (
     Accepted,
+    Assistant,
+    Caller,
     Conversation,
     DeadLetter,
     Draft,
@@ -25,6 +27,9 @@ from server.model import (
     RunEvent,
     Settled,
     SignOut,
+    Step,
+    ToolCall,
+    ToolResult,
     Window,
 )
 
@@ -164,25 +169,61 @@ class Bell(Protocol):
         ...
 
 
+class Runs(Protocol):
+    """What the turn under way has come to so far, for the next attempt at it. Forgotten once its reply is stored.
+
+    Every method raises `LeaseLost`, and changes nothing, once the lease no longer holds.
+    """
+
+    async def note(self, lease: Lease, step: Step) -> None:
+        """Durable when it returns."""
+        ...
+
+    async def steps(self, lease: Lease) -> Sequence[Step]:
+        """In the order they were noted."""
+        ...
+
+    async def bind(self, lease: Lease, thread: str) -> None:
+        """Keep the provider's thread with the conversation, in place of an earlier one. Durable when it returns."""
+        ...
+
+
+class Catalog(Protocol):
+    """Which definition answers."""
+
+    async def find(self, reference: str, channel: str) -> Assistant:
+        """The version that a name, name@stage or name@version means now; `NotFound`. Cheap enough for every turn."""
+        ...
+
+
+class Toolbox(Protocol):
+    """What the model may have done."""
+
+    async def call(self, call: ToolCall, caller: Caller) -> ToolResult:
+        """Whatever goes wrong is a failed result, for the model to read. Ends within the tool's own time."""
+        ...
+
+
 class Engine(Protocol):
     """The model behind the assistant."""
 
-    @property
-    def assistant(self) -> str:
-        """name@version of the definition it answers with."""
-        ...
-
-    @property
-    def window(self) -> Window:
+    def window(self, assistant: Assistant) -> Window:
         """How much a prompt may hold."""
         ...
 
     def respond(self, prompt: Prompt) -> AsyncGenerator[RunEvent]:
-        """One run: words as they come, then exactly one `Finished`.
+        """One run: words as they come, then exactly one `ToolsWanted` or `Finished`.
 
+        A thread or a run that outlives us is told of as soon as it is there; nothing is done with it before the event
+        has been taken. With a handle it goes on with that run, and begins another only if that one cannot give a reply.
         Raises `Unavailable` when another run may succeed (with `retry_after` if the provider said so) and
-        `ProviderFailed` when it will not, also after words were given. Closing the iterator ends the run.
+        `ProviderFailed` when it will not, also after words were given. Closing the iterator leaves a run that outlives
+        us to itself, and ends any other.
         """
+        ...
+
+    async def cancel(self, handle: str) -> None:
+        """End the run at the provider; one that is over, or unknown there, is no error."""
         ...
 
 

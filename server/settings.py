@@ -46,11 +46,27 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr = Field(SecretStr(""), description="unset: the offline demo model")
     openai_base_url: str = Field("", description="any server that speaks OpenAI's Responses API")
     openai_model: str = Field("gpt-6-luna", description="model at the provider")
+    azure_openai_endpoint: str = Field("", description="Azure OpenAI instead, e.g. https://name.openai.azure.com")
+    azure_openai_key: SecretStr = Field(SecretStr(""), description="key of the Azure resource")
+    azure_openai_model: str = Field("", description="name of the deployment there")
+    azure_openai_api_version: str = Field("", description="a dated API version; unset: Azure's v1 endpoint")
     local_llm_gguf: Path | None = Field(None, description="a GGUF file to use as the offline model")
+    assistant_id: str = Field("assistant", description="whom sockets talk to: name, name@stage or name@version")
+    run_mode: Literal["stream", "background"] = Field("stream", description="background: polled, whole replies")
+    openai_background: bool | None = Field(
+        None, description="whether the provider has background runs; unset: by its host"
+    )
     response_timeout_in_seconds: float = Field(120, gt=0, le=3600, description="deadline of a run")
     provider_silence_in_seconds: float = Field(60, gt=0, description="a provider that says nothing for so long is gone")
     context_tokens: int = Field(32_000, ge=512, description="how much of a conversation the model is shown")
     max_output_tokens: int = Field(2_048, ge=16, description="longest reply of the model")
+    tool_rounds: int = Field(8, ge=1, description="how often a reply may stop for tools")
+    tool_calls: int = Field(32, ge=1, description="how many tools may be used for a reply")
+    poll_first_seconds: float = Field(0.75, gt=0, description="until a background run is first asked about")
+    poll_factor: float = Field(1.15, ge=1, le=4, description="by which each pause grows")
+    poll_cap_seconds: float = Field(4, gt=0, description="longest pause")
+    poll_late_cap_seconds: float = Field(10, gt=0, description="longest pause after two minutes")
+    polls_per_second: float = Field(50, gt=0, description="over all runs of this process")
 
     cognito_user_pool_id: str = Field("", description="e.g. eu-west-1_AbCdEf123; unset: the local user pool")
     cognito_client_ids: Words = Field((), description="app clients whose tokens are accepted, comma-separated")
@@ -78,7 +94,7 @@ class Settings(BaseSettings):
 
     split = field_validator("cognito_client_ids", "allowed_origins", mode="before")(words)
 
-    @field_validator("public_url", "openai_base_url", "cognito_issuer_url")
+    @field_validator("public_url", "openai_base_url", "azure_openai_endpoint", "cognito_issuer_url")
     @classmethod
     def is_url(cls, url: str) -> str:
         if url and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname):
@@ -95,6 +111,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def is_whole(self) -> Self:
+        if self.azure_openai_endpoint and not self.azure_openai_model:
+            raise ValueError(
+                "AZURE_OPENAI_MODEL is missing; it is the name of your deployment at AZURE_OPENAI_ENDPOINT"
+            )
         if self.uses_local_pool and self.cognito_client_ids:
             raise ValueError("COGNITO_CLIENT_IDS without a pool; set COGNITO_USER_POOL_ID too")
         if not self.uses_local_pool and not self.cognito_client_ids:
@@ -131,7 +151,21 @@ class Settings(BaseSettings):
 
     @property
     def uses_embedded_model(self) -> bool:
-        return not (self.openai_api_key.get_secret_value() or self.openai_base_url)
+        return not (self.openai_api_key.get_secret_value() or self.openai_base_url or self.azure_openai_endpoint)
+
+    @property
+    def model(self) -> str:
+        return self.azure_openai_model if self.azure_openai_endpoint else self.openai_model
+
+    @property
+    def is_openai(self) -> bool:
+        """OpenAI itself or Azure's OpenAI: what the API's description says holds there."""
+        host = urlsplit(self.openai_base_url).hostname or "api.openai.com"
+        return bool(self.azure_openai_endpoint) or host == "api.openai.com"
+
+    @property
+    def has_background(self) -> bool:
+        return self.is_openai if self.openai_background is None else self.openai_background
 
 
 def read_settings(**overrides: Any) -> Settings:

@@ -1,269 +1,196 @@
-"""The Responses API, streamed: the SDK makes the request and maps its errors, the events are read by us.
-
-The SDK's own event objects cost more time than all the rest of a turn, so its raw byte stream is split here and only
-the few events that matter are decoded.
-"""
+"""The Responses API: streamed while somebody watches, or in the background and polled."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
-import httpx2
 import msgspec
 import openai
-import structlog
 
-from server.assistant.definition import Definition
-from server.assistant.sse import EventDecoder, ServerSentEvent
-from server.errors import ProviderFailed, ServerError, Unavailable
-from server.model import Finished, Prompt, RunEvent, Usage, Window, Words
+from server.assistant import output
+from server.assistant.definition import size_of
+from server.assistant.faults import poll_hint, provider_errors
+from server.assistant.output import Output, StreamReader
+from server.assistant.polling import Poll, Poller
+from server.assistant.tools.toolbox import Tools
+from server.errors import NotFound, Unavailable
+from server.model import Assistant, Definition, Finished, Prompt, RunBegun, RunEvent, ToolsWanted, Window, Words
 
-logger = structlog.get_logger()
-
-CONNECT_SECONDS = 5.0
-QUOTA_CODES = {
-    "insufficient_quota",
-    "credit_balance_exhausted",
-    "organization_spend_limit_exceeded",
-    "project_spend_limit_exceeded",
-    "organization_usage_limit_exceeded",
-}
-# OpenAI's word and llama.cpp's.
-CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error"}
-FINISH_REASONS = {"max_output_tokens": "length", "content_filter": "content_filter"}
+NO_REPLY = {"failed", "cancelled", "expired"}
 
 
-class Tokens(msgspec.Struct):
-    input_tokens: int = 0
-    output_tokens: int = 0
-
-
-class Fault(msgspec.Struct):
-    code: str | None = None
-    message: str | None = None
-
-
-class Details(msgspec.Struct):
-    reason: str | None = None
-
-
-class Ended(msgspec.Struct):
-    usage: Tokens | None = None
-    incomplete_details: Details | None = None
-    error: Fault | None = None
-
-
-class StreamEvent(msgspec.Struct):
-    """Any event of the stream, as far as it is read."""
-
-    type: str = ""
-    delta: Any = ""
-    response: Ended | None = None
-    code: str | None = None
-    error: Fault | None = None
-
-
-DECODER = msgspec.json.Decoder(StreamEvent)
-SPOKEN = {b"response.output_text.delta", b"response.refusal.delta"}
-TERMINAL = {b"response.completed", b"response.incomplete", b"response.failed", b"error"}
-# Without a name, an event says what it is only in its data.
-READ = SPOKEN | TERMINAL | {b""}
-
-
-def connect(base_url: str | None, api_key: str, *, silence_seconds: float) -> openai.AsyncOpenAI:
-    """A client for an engine; close it. A provider that says nothing for `silence_seconds` counts as gone.
-
-    Retries are the turn runner's business. aiohttp carries a token for half of what the SDK's own transport takes.
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What the provider can do. `background`: runs that outlive the request; `reasoning`: hand out what a model
+    thought, sealed, for its next run.
     """
-    timeout = httpx2.Timeout(silence_seconds, connect=CONNECT_SECONDS)
-    http_client = openai.DefaultAioHttpClient(timeout=timeout)
-    return openai.AsyncOpenAI(
-        base_url=base_url, api_key=api_key, max_retries=0, timeout=timeout, http_client=http_client
-    )
+
+    background: bool = False
+    reasoning: bool = False
 
 
 class ResponsesEngine:
-    """Implements the port Engine. The conversation is ours: nothing is stored at the provider."""
+    """Implements the port Engine. The conversation is ours: a streamed run leaves nothing at the provider."""
 
     def __init__(
         self,
         client: openai.AsyncOpenAI,
-        definition: Definition,
+        tools: Tools,
+        poller: Poller,
         *,
+        abilities: Abilities,
         model: str,
         context_tokens: int,
         max_output_tokens: int,
     ) -> None:
         # Looked up here, because the SDK imports a good part of itself for it, and the first turn should not wait.
-        self._create = client.responses.with_streaming_response.create
-        self._definition = definition
+        self._stream = client.responses.with_streaming_response.create
+        self._raw = client.responses.with_raw_response
+        self._tools = tools
+        self._poller = poller
+        self._abilities = abilities
         self._model = model
+        self._context_tokens = context_tokens
         self._max_output_tokens = max_output_tokens
-        self._window = Window(context_tokens - max_output_tokens, definition.size)
 
-    @property
-    def assistant(self) -> str:
-        return self._definition.label
+    def window(self, assistant: Assistant) -> Window:
+        definition = assistant.definition
+        preamble = size_of(definition) + self._tools.size(definition.tools)
+        return Window(self._context_tokens - self._longest(definition), preamble)
 
-    @property
-    def window(self) -> Window:
-        return self._window
+    def _longest(self, definition: Definition) -> int:
+        return min(definition.max_output_tokens or self._max_output_tokens, self._max_output_tokens)
 
-    async def respond(self, prompt: Prompt) -> AsyncGenerator[RunEvent]:
-        reader = StreamReader(self._max_output_tokens)
+    def respond(self, prompt: Prompt) -> AsyncGenerator[RunEvent]:
+        if prompt.handle is not None:
+            return self._polled(prompt)
+        if prompt.mode == "stream":
+            return self._streamed(prompt)
+        return self._polled(prompt) if self._abilities.background else self._collected(prompt)
+
+    async def cancel(self, handle: str) -> None:
+        try:
+            with provider_errors(asks_for="run"):
+                await self._raw.cancel(handle)
+        except NotFound:
+            pass
+
+    # --- streamed ---
+
+    async def _streamed(self, prompt: Prompt) -> AsyncGenerator[RunEvent]:
+        reader = StreamReader(self._longest(prompt.assistant.definition))
+        options = {"store": False, "stream_options": {"include_obfuscation": False}}
         with provider_errors():
             # As `extra_body`, because the SDK would look at each part of each earlier message on its way.
-            async with self._create(stream=True, extra_body=self._request(prompt)) as response:
+            async with self._stream(stream=True, extra_body=self._request(prompt) | options) as response:
                 async for chunk in response.iter_bytes():
-                    words, finished = reader.read(chunk)
+                    words, end = reader.read(chunk)
                     if words:
                         yield Words(words)
-                    if finished is not None:
-                        yield finished
+                    if end is not None:
+                        yield end
                         return
         raise Unavailable("The assistant's answer broke off.", code="provider_broke_off")
 
+    async def _collected(self, prompt: Prompt) -> AsyncGenerator[RunEvent]:
+        """For a provider that can only stream, the same as in the background: nothing, then all."""
+        said: list[str] = []
+        async with aclosing(self._streamed(prompt)) as events:
+            async for event in events:
+                if isinstance(event, Words):
+                    said.append(event.text)
+                    continue
+                if said:
+                    yield Words("".join(said))
+                yield event
+
+    # --- in the background ---
+
+    async def _polled(self, prompt: Prompt) -> AsyncGenerator[RunEvent]:
+        run = await self._earlier_run(prompt) if prompt.handle is not None else None
+        if run is None:
+            run = await self._begin(prompt)
+            yield RunBegun(run.id)
+            run = await self._wait(prompt, run.id)
+        for event in self._outcome(prompt, run):
+            yield event
+
+    async def _earlier_run(self, prompt: Prompt) -> Output | None:
+        """None if it cannot give a reply any more."""
+        try:
+            run = await self._wait(prompt, prompt.handle or "")
+        except NotFound:
+            return None
+        return None if run.status in NO_REPLY else run
+
+    async def _begin(self, prompt: Prompt) -> Output:
+        with provider_errors():
+            response = await self._raw.create(extra_body=self._request(prompt) | {"background": True, "store": True})
+        return output.decode_output(response.content)
+
+    async def _wait(self, prompt: Prompt, handle: str) -> Output:
+        async def look() -> Poll[Output]:
+            with provider_errors(asks_for="run"):
+                response = await self._raw.retrieve(handle)
+            run = output.decode_output(response.content)
+            return Poll(run.status, poll_hint(response.headers), run)
+
+        return await self._poller.wait(look, kind=prompt.assistant.label)
+
+    def _outcome(self, prompt: Prompt, run: Output) -> Iterator[Words | Finished | ToolsWanted]:
+        if run.status in NO_REPLY:
+            raise output.failed(run.error or output.Fault())
+        words, refused = output.words_of(run)
+        if words:
+            yield Words(words)
+        yield output.end_of(run, self._longest(prompt.assistant.definition), refused=refused)
+
+    # --- the request ---
+
     def _request(self, prompt: Prompt) -> dict[str, Any]:
+        definition = prompt.assistant.definition
         request: dict[str, Any] = {
-            "model": self._model,
-            "instructions": self._definition.instructions,
-            "input": list(self._input(prompt)),
-            "max_output_tokens": self._max_output_tokens,
-            "metadata": {"run_id": prompt.run_id, "assistant": self._definition.label},
+            "model": definition.model or self._model,
+            "instructions": definition.instructions,
+            "input": list(items(prompt)),
+            "max_output_tokens": self._longest(definition),
+            "metadata": {
+                "run_id": prompt.run_id,
+                "round": str(len(prompt.rounds)),
+                "assistant": prompt.assistant.label,
+            },
             "safety_identifier": hashlib.sha256(prompt.person.encode()).hexdigest(),
-            "store": False,
-            "stream_options": {"include_obfuscation": False},
         }
-        if self._definition.temperature is not None:
-            request["temperature"] = self._definition.temperature
+        if definition.temperature is not None:
+            request["temperature"] = definition.temperature
+        if definition.tools:
+            request |= self._tooling(definition, last=prompt.last)
         return request
 
-    def _input(self, prompt: Prompt) -> Iterator[dict[str, str]]:
-        for exchange in (*self._definition.examples, *prompt.exchanges):
-            yield item("user", exchange.question)
-            yield item("assistant", exchange.reply)
-        yield item("user", prompt.question)
+    def _tooling(self, definition: Definition, *, last: bool) -> dict[str, Any]:
+        tooling: dict[str, Any] = {"tools": self._tools.functions(definition.tools)}
+        if last:
+            tooling["tool_choice"] = "none"
+        if self._abilities.reasoning:
+            tooling["include"] = ["reasoning.encrypted_content"]
+        return tooling
 
 
-def item(role: str, text: str) -> dict[str, str]:
+def items(prompt: Prompt) -> Iterator[Any]:
+    for exchange in (*prompt.assistant.definition.examples, *prompt.exchanges):
+        yield message("user", exchange.question)
+        yield message("assistant", exchange.reply)
+    yield message("user", prompt.question)
+    for one in prompt.rounds:
+        yield from msgspec.json.decode(one.trace)
+        for result in one.results:
+            yield {"type": "function_call_output", "call_id": result.call_id, "output": result.output}
+
+
+def message(role: str, text: str) -> dict[str, str]:
     # llama.cpp does not recognise an assistant's item without its type.
     return {"type": "message", "role": role, "content": text}
-
-
-class StreamReader:
-    """Bytes of a stream to the words that one read delivered, merged, and the end if it came."""
-
-    def __init__(self, max_output_tokens: int) -> None:
-        self._decoder = EventDecoder()
-        self._max_output_tokens = max_output_tokens
-        self._refused = False
-
-    def read(self, chunk: bytes) -> tuple[str, Finished | None]:
-        words: list[str] = []
-        for event in self._decoder.feed(chunk):
-            if event.name not in READ:
-                continue
-            decoded = decode(event)
-            match decoded.type:
-                case "response.output_text.delta":
-                    words.append(decoded.delta)
-                case "response.refusal.delta":
-                    self._refused = True
-                    words.append(decoded.delta)
-                case "response.completed" | "response.incomplete":
-                    return text_of(words), self._finished(decoded)
-                case "response.failed" | "error":
-                    raise run_failed(decoded)
-        return text_of(words), None
-
-    def _finished(self, event: StreamEvent) -> Finished:
-        ended = event.response or Ended()
-        usage = Usage(ended.usage.input_tokens, ended.usage.output_tokens) if ended.usage else None
-        return Finished(self._reason(event.type, ended, usage), usage)
-
-    def _reason(self, kind: str, ended: Ended, usage: Usage | None) -> str:
-        if self._refused:
-            return "refusal"
-        if kind == "response.incomplete":
-            told = ended.incomplete_details and ended.incomplete_details.reason
-            return FINISH_REASONS.get(told or "", "length")
-        # llama.cpp calls a reply completed that was cut at the limit.
-        cut = usage is not None and usage.output_tokens >= self._max_output_tokens
-        return "length" if cut else "stop"
-
-
-def decode(event: ServerSentEvent) -> StreamEvent:
-    try:
-        decoded = DECODER.decode(event.data)
-    except (msgspec.MsgspecError, UnicodeError):
-        raise Unavailable("The assistant's answer was garbled.", code="provider_garbled") from None
-    if not decoded.type:
-        decoded.type = event.name.decode(errors="replace")
-    return decoded
-
-
-def text_of(words: list[str]) -> str:
-    # A log line of PostgreSQL cannot hold a NUL, and nobody can read one.
-    return "".join(words).replace("\0", "")
-
-
-def run_failed(event: StreamEvent) -> ServerError:
-    fault = event.error or (event.response and event.response.error) or Fault(event.code)
-    logger.warning("provider_run_failed", code=fault.code)
-    return fault_of(fault.code, None)
-
-
-def fault_of(code: str | None, retry_after: float | None) -> ServerError:
-    """A fault that the provider names, in our words."""
-    if code in QUOTA_CODES:
-        return ProviderFailed("The assistant is out of budget. Please tell its operator.", code="provider_quota")
-    if code == "context_length_exceeded":
-        return ProviderFailed("This message is too long for the assistant; shorten it.", code="message_too_long")
-    if code in {None, "server_error", "rate_limit_exceeded", "slow_down", "vector_store_timeout"}:
-        return Unavailable("The assistant is busy. Please try again.", code="provider_busy", retry_after=retry_after)
-    return ProviderFailed("The assistant could not answer this.", code="provider_refused")
-
-
-@contextmanager
-def provider_errors() -> Iterator[None]:
-    """OpenAI's and its transport's errors in our words. Theirs quote the request, so they are never shown or logged."""
-    try:
-        yield
-    except openai.APIStatusError as error:
-        raise status_error(error) from None
-    except (openai.APIConnectionError, httpx2.TransportError) as error:
-        logger.warning("provider_unreachable", kind=type(error).__name__)
-        raise Unavailable("The assistant cannot be reached. Please try again.", code="provider_unreachable") from None
-
-
-def status_error(error: openai.APIStatusError) -> ServerError:
-    status, words = error.status_code, {error.code, error.type}
-    logger.warning("provider_refused", status=status, code=error.code, kind=error.type, request=error.request_id)
-    match status:
-        case 429 if words & QUOTA_CODES:
-            return fault_of("insufficient_quota", None)
-        case 408 | 409 | 429:
-            return fault_of(None, retry_after(error.response.headers))
-        case 401 | 403:
-            return ProviderFailed("The assistant is not set up. Please tell its operator.", code="provider_key")
-        case 404:
-            return ProviderFailed("The assistant's model is unknown. Please tell its operator.", code="unknown_model")
-        case _ if status >= 500:
-            return fault_of(None, retry_after(error.response.headers))
-        case _ if words & CONTEXT_CODES:
-            return fault_of("context_length_exceeded", None)
-        case _:
-            return ProviderFailed("The assistant could not answer this.", code="provider_refused")
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds; the HTTP date form is not used by any provider and read as no hint."""
-    for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
-        try:
-            return max(0.0, float(headers[name]) / unit)
-        except (KeyError, ValueError):
-            continue
-    return None

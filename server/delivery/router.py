@@ -10,7 +10,7 @@ import structlog
 
 from server.delivery.live import LiveReply
 from server.errors import ConnectionGone
-from server.model import Delta, Event, Frame, Replied, RunStarted, Snapshot
+from server.model import Delta, Event, Frame, Replied, RunStarted, Snapshot, ToolUsed
 from server.ports import Connections, Pusher
 
 logger = structlog.get_logger()
@@ -49,6 +49,8 @@ class Router:
             case RunStarted(conversation_id):
                 self._pending.pop(conversation_id, None)
                 self._live.setdefault(person, {})[conversation_id] = LiveReply(person, event, attempt)
+            case ToolUsed(conversation_id):
+                await self._flush(conversation_id)
             case Replied(conversation_id):
                 await self._flush(conversation_id)
                 self._forget(person, conversation_id)

@@ -54,7 +54,7 @@ def http_app(server: Server) -> Starlette:
 
 
 async def health(server: Server, _request: Request) -> Response:
-    return answer(schemas.Health("ok", server.model, server.engine.assistant, len(server.hub)))
+    return answer(schemas.Health("ok", server.model, server.assistant, len(server.hub)))
 
 
 async def alive(_request: Request) -> Response:

@@ -118,7 +118,7 @@ class Session:
         self._connection.say(websocket.history(conversation.id, page))
 
     async def _new_conversation(self) -> None:
-        new = await self._server.conversations.create(self._person, websocket.NAME, self._server.engine.assistant)
+        new = await self._server.conversations.create(self._person, websocket.NAME, self._server.assistant)
         self._conversation_id = new.id
         self._connection.say(websocket.opened(new))
 

@@ -68,7 +68,7 @@ class Socket:
         """The person's conversation; None if the socket had to be refused after all."""
         try:
             conversation = await self._server.conversations.current(
-                connection.who.person, websocket.NAME, self._server.engine.assistant
+                connection.who.person, websocket.NAME, self._server.assistant
             )
         except ServerError as error:
             await refuse(socket, error)

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
-from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
@@ -20,21 +18,20 @@ from server.metrics import Metrics
 from server.model import (
     REQUEUED,
     Accepted,
-    Delta,
     Draft,
-    Finished,
+    Exchange,
     Lease,
     Outcome,
-    Prompt,
     Replied,
     Retry,
+    RunMode,
     RunStarted,
     Settled,
-    Words,
-    reply_id,
 )
-from server.ports import Bell, Delivery, Engine, Leases, Log
+from server.ports import Bell, Catalog, Delivery, Engine, Leases, Log, Runs
 from server.turns.history import TokenScale, recent_exchanges, size_of
+from server.turns.progress import Progress, progress_of
+from server.turns.speaker import Speaker, Turn, age
 
 logger = structlog.get_logger()
 
@@ -44,15 +41,20 @@ MOST_TRIES = 10
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 30.0
 STORE_DELAYS = (0.1, 0.5, 2.0, 5.0)
+CANCEL_SECONDS = 5.0
 
 
 @dataclass(slots=True)
-class Speech:
-    """A run under way."""
+class Attempt:
+    """A turn being run. `cancelled`: the person wants no more of it; `deadline` then ends it."""
 
-    said: list[str] = field(default_factory=list)
+    progress: Progress
+    turn: Turn | None = None
     cancelled: bool = False
     deadline: asyncio.Timeout | None = None
+
+    def said(self) -> str:
+        return "".join(self.turn.said) if self.turn and self.turn.said else self.progress.said()
 
 
 class Runner:
@@ -60,22 +62,30 @@ class Runner:
         self,
         log: Log,
         leases: Leases,
+        runs: Runs,
         bell: Bell,
+        catalog: Catalog,
         engine: Engine,
+        speaker: Speaker,
         delivery: Delivery,
         metrics: Metrics,
         *,
+        mode: RunMode,
         deadline_seconds: float,
     ) -> None:
         self._log = log
         self._leases = leases
+        self._runs = runs
         self._bell = bell
+        self._catalog = catalog
         self._engine = engine
+        self._speaker = speaker
         self._delivery = delivery
         self._metrics = metrics
+        self._mode = mode
         self._deadline = deadline_seconds
         self._scale = TokenScale()
-        self._speaking: dict[str, Speech] = {}
+        self._speaking: dict[str, Attempt] = {}
 
     async def run(self, lease: Lease) -> Lease | None:
         """Answer the lease's question. The lease on the next one, or None when the conversation was let go."""
@@ -94,12 +104,13 @@ class Runner:
 
     async def _outcome(self, lease: Lease) -> Outcome:
         """The retry policy: all of it."""
-        if lease.cancelled:
-            return Draft("", CANCELLED)
-        if lease.tries > MOST_TRIES:
-            return failure(ProviderFailed("This message could not be answered.", code="too_many_tries"))
+        attempt = Attempt(Progress())
         try:
-            return await self._draft(lease)
+            if lease.steps:
+                attempt.progress = progress_of(await self._runs.steps(lease))
+            if lease.cancelled or lease.tries <= MOST_TRIES:
+                return await self._reply(lease, attempt)
+            error: ServerError = ProviderFailed("This message could not be answered.", code="too_many_tries")
         except LeaseLost:
             raise
         except ServerError as known:
@@ -110,73 +121,80 @@ class Runner:
             error = Unavailable("Something went wrong here. Please try again.", code="internal")
         self._metrics.failures.labels(error.code).inc()
         if not will_retry(error, lease):
+            await self._abandon(lease, attempt)
             return failure(error)
         delay = delay_after(lease.failures, error.retry_after)
         logger.warning("turn_failed", **ids(lease), code=error.code, retry_in=round(delay, 2))
         return Retry(delay)
 
-    async def _draft(self, lease: Lease) -> Draft:
-        speech = self._speaking[lease.conversation_id] = Speech()
+    async def _reply(self, lease: Lease, attempt: Attempt) -> Draft:
+        attempt.cancelled = lease.cancelled
+        self._speaking[lease.conversation_id] = attempt
         try:
-            if lease.tries == 1 and lease.question.message_id.startswith(REQUEUED):
-                # An operator put it there, past the door that announces what comes in.
-                await self._delivery.send(lease.person, announced(lease))
-            started = RunStarted(lease.conversation_id, lease.question, self._engine.assistant)
-            await self._delivery.send(lease.person, started, lease.attempt)
-            prompt = await self._prompt(lease)
-            async with asyncio.timeout(self._deadline) as speech.deadline:
-                if not speech.cancelled:
-                    return await self._speak(lease, prompt, speech)
+            if not attempt.cancelled:
+                await self._begin(lease, attempt)
+            async with asyncio.timeout(self._deadline) as attempt.deadline:
+                if attempt.turn and not attempt.cancelled:
+                    return await self._speak(lease, attempt.turn)
         except TimeoutError:
-            if not speech.cancelled:
+            if not attempt.cancelled:
                 # No second run: the person has waited for a whole deadline already.
                 late = "The assistant took too long to answer. Please try again."
-                raise ProviderFailed(late, code="timeout") from None
+                raise ProviderFailed(late, code="expired") from None
         finally:
             del self._speaking[lease.conversation_id]
-        return Draft("".join(speech.said), CANCELLED)
+        await self._abandon(lease, attempt)
+        return Draft(attempt.said(), CANCELLED, assistant=attempt.turn.assistant.label if attempt.turn else "")
 
     def cancel(self, conversation_id: str) -> None:
         """End the run under way there, if one is; what it has said so far becomes its reply."""
-        speech = self._speaking.get(conversation_id)
-        if speech is not None:
-            speech.cancelled = True
-            if speech.deadline is not None:
-                speech.deadline.reschedule(asyncio.get_running_loop().time())
+        attempt = self._speaking.get(conversation_id)
+        if attempt is not None:
+            attempt.cancelled = True
+            if attempt.deadline is not None:
+                attempt.deadline.reschedule(asyncio.get_running_loop().time())
 
     def is_speaking(self, conversation_id: str) -> bool:
         """Whether a run is under way there, rather than its reply being stored."""
         return conversation_id in self._speaking
 
-    async def _speak(self, lease: Lease, prompt: Prompt, speech: Speech) -> Draft:
-        at = 0
-        async with aclosing(self._engine.respond(prompt)) as events:
-            async for event in events:
-                match event:
-                    case Words(text):
-                        if not at:
-                            self._metrics.first_words.observe(age(lease))
-                        speech.said.append(text)
-                        delta = Delta(lease.conversation_id, lease.question.offset, at, text)
-                        at += len(text)
-                        await self._delivery.send(lease.person, delta, lease.attempt)
-                    case Finished(finish_reason, usage):
-                        if usage is not None:
-                            self._scale.learn(self._size(prompt), usage.input_tokens)
-                        if not speech.said:
-                            raise ProviderFailed("The assistant had nothing to say.", code="empty_reply")
-                        return Draft("".join(speech.said), finish_reason, usage)
-        raise Unavailable("The assistant's answer broke off.", code="provider_broke_off")
+    async def _begin(self, lease: Lease, attempt: Attempt) -> None:
+        """A turn goes on with the version that it was begun with."""
+        progress = attempt.progress
+        assistant = await self._catalog.find(progress.assistant or lease.assistant, lease.channel)
+        mode = assistant.definition.run_mode or self._mode
+        attempt.turn = Turn(lease, assistant, mode, progress, thread=lease.thread)
+        if lease.tries == 1 and lease.question.message_id.startswith(REQUEUED):
+            # An operator put it there, past the door that announces what comes in.
+            await self._delivery.send(lease.person, announced(lease))
+        started = RunStarted(lease.conversation_id, lease.question, assistant.label)
+        await self._delivery.send(lease.person, started, lease.attempt)
 
-    async def _prompt(self, lease: Lease) -> Prompt:
-        window = self._engine.window
+    async def _speak(self, lease: Lease, turn: Turn) -> Draft:
+        turn.exchanges = await self._exchanges(lease, turn)
+        draft = await self._speaker.speak(turn)
+        if draft.usage is not None and not turn.progress.rounds:
+            self._scale.learn(self._size(turn), draft.usage.input_tokens)
+        return draft
+
+    async def _abandon(self, lease: Lease, attempt: Attempt) -> None:
+        """Nobody waits for the provider's run any more."""
+        if attempt.progress.handle is None:
+            return
+        try:
+            async with asyncio.timeout(CANCEL_SECONDS):
+                await self._engine.cancel(attempt.progress.handle)
+        except (ServerError, TimeoutError):
+            logger.warning("run_not_cancelled", **ids(lease))
+
+    async def _exchanges(self, lease: Lease, turn: Turn) -> tuple[Exchange, ...]:
+        window = self._engine.window(turn.assistant)
         room = self._scale.bytes_in(window.tokens) - window.preamble - len(lease.question.text.encode())
-        exchanges = await recent_exchanges(self._log, lease.conversation_id, room)
-        run_id = f"{reply_id(lease.conversation_id, lease.question.offset)}.{lease.attempt}"
-        return Prompt(run_id, lease.person, exchanges, lease.question.text)
+        return await recent_exchanges(self._log, lease.conversation_id, room)
 
-    def _size(self, prompt: Prompt) -> int:
-        return self._engine.window.preamble + sum(map(size_of, prompt.exchanges)) + len(prompt.question.encode())
+    def _size(self, turn: Turn) -> int:
+        preamble = self._engine.window(turn.assistant).preamble
+        return preamble + sum(map(size_of, turn.exchanges)) + len(turn.lease.question.text.encode())
 
     async def _store(self, lease: Lease, draft: Draft) -> Settled:
         """The run is paid for: a store that fails for a moment is asked again."""
@@ -201,17 +219,12 @@ def delay_after(failures: int, hint: float | None) -> float:
 
 
 def failure(error: ServerError) -> Draft:
-    return Draft(error.message, "error", code=error.code, retryable=error.retryable or error.code == "timeout")
+    return Draft(error.message, "error", code=error.code, retryable=error.retryable or error.code == "expired")
 
 
 def announced(lease: Lease) -> Accepted:
     question = lease.question
     return Accepted(lease.conversation_id, question.message_id, question.offset, question.text, question.created_at)
-
-
-def age(lease: Lease) -> float:
-    """Seconds since the question was accepted."""
-    return max(0.0, time.time() - lease.question.created_at / 1000)
 
 
 def ids(lease: Lease) -> dict[str, object]:

@@ -10,8 +10,13 @@ from contextlib import asynccontextmanager
 from server.backends.sql.database import Database
 from server.backends.sql.migrate import upgrade
 from server.backends.sql.office import SqlOffice
+from server.backends.sql.runs import SqlRuns
 
-__all__ = ["SqlOffice", "open_sql"]
+__all__ = ["SqlBackend", "open_sql"]
+
+
+class SqlBackend(SqlOffice, SqlRuns):
+    """All that is kept, in one database."""
 
 
 @asynccontextmanager
@@ -23,11 +28,11 @@ async def open_sql(
     most_waiting: int,
     page_bytes: int = 256 * 1024,
     clock: Callable[[], float] = time.time,
-) -> AsyncIterator[SqlOffice]:
+) -> AsyncIterator[SqlBackend]:
     """Upgrade the schema and open the store. `sole`: nobody else has this database, so leases found in it are void."""
     async with Database(url) as database:
         await asyncio.to_thread(upgrade, database.engine)
-        store = SqlOffice(
+        store = SqlBackend(
             database, clock=clock, lease_seconds=lease_seconds, most_waiting=most_waiting, page_bytes=page_bytes
         )
         if sole:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
+import msgspec
 from sqlalchemy import Row
 
-from server.model import Conversation, DeadLetter, Draft, Entry, Lease, Question, Reply, Usage
+from server.model import Conversation, DeadLetter, Draft, Entry, Lease, Question, Reply, Step, Usage
 
-NO_REPLY = dict.fromkeys(("question", "finish_reason", "code", "retryable", "input_tokens", "output_tokens"))
+STEPS = {kind.__name__: kind for kind in get_args(Step)}
+NO_REPLY = dict.fromkeys(
+    ("question", "finish_reason", "code", "retryable", "input_tokens", "output_tokens", "assistant")
+)
 
 
 def conversation(row: Row[Any]) -> Conversation:
@@ -40,14 +44,26 @@ def dead_letter(row: Row[Any]) -> DeadLetter:
 
 def reply(row: Row[Any]) -> Reply:
     usage = None if row.input_tokens is None else Usage(row.input_tokens, row.output_tokens)
-    draft = Draft(row.text, row.finish_reason, usage, row.code, bool(row.retryable))
+    draft = Draft(row.text, row.finish_reason, usage, row.code, bool(row.retryable), row.assistant or "")
     return Reply(row.offset, row.question, row.message_id, draft, row.created_at)
+
+
+def step_row(conversation_id: str, number: int, step: Step) -> dict[str, Any]:
+    body = msgspec.json.encode(step).decode()
+    return {"conversation_id": conversation_id, "number": number, "kind": type(step).__name__, "body": body}
+
+
+def step(row: Row[Any]) -> Step:
+    decoded: Step = msgspec.json.decode(row.body, type=STEPS[row.kind])
+    return decoded
 
 
 def conversation_row(new: Conversation) -> dict[str, Any]:
     return {
         **{name: getattr(new, name) for name in ("id", "person", "channel", "assistant", "epoch")},
         **dict.fromkeys(("head", "answered", "waiting", "attempt", "lease_until", "due_at", "tries", "failures"), 0),
+        "steps": 0,
+        "thread": None,
         "lease_owner": "",
         "created_at": new.created_at,
         "updated_at": new.updated_at,
@@ -68,6 +84,7 @@ def reply_row(lease: Lease, reply: Reply) -> dict[str, Any]:
         "retryable": draft.retryable,
         "input_tokens": draft.usage.input_tokens if draft.usage else None,
         "output_tokens": draft.usage.output_tokens if draft.usage else None,
+        "assistant": draft.assistant,
     }
 
 

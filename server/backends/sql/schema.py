@@ -43,6 +43,8 @@ conversations = Table(
     Column("failures", Integer, nullable=False, doc="of the oldest question that waits"),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column("steps", Integer, nullable=False, default=0, server_default="0", doc="noted of the turn under way"),
+    Column("thread", word(128), doc="at the provider"),
     Index("conversations_by_person", "person", "updated_at"),
     Index("conversations_waiting", "waiting"),
 )
@@ -70,6 +72,16 @@ entries = Table(
     Column("retryable", Boolean),
     Column("input_tokens", Integer),
     Column("output_tokens", Integer),
+    Column("assistant", word(128), doc="name@version that replied"),
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("conversation_id", word(64), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("kind", word(16), nullable=False),
+    Column("body", prose(), nullable=False, doc="JSON"),
 )
 
 claims = Table(

@@ -6,7 +6,15 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from server.backends.sql.schema import claims, conversations, current_conversations, dead_letters, entries, sign_outs
+from server.backends.sql.schema import (
+    claims,
+    conversations,
+    current_conversations,
+    dead_letters,
+    entries,
+    sign_outs,
+    steps,
+)
 
 BY_ID = conversations.c.id == bindparam("key")
 
@@ -78,6 +86,10 @@ REPLY_TO = select(entries).where(
     entries.c.offset > bindparam("asked"),
 )
 
+NOTE = insert(steps)
+STEPS = select(steps).where(steps.c.conversation_id == bindparam("key")).order_by(steps.c.number)
+FORGET_STEPS = delete(steps).where(steps.c.conversation_id == bindparam("key"))
+
 WAITS = (
     (entries.c.conversation_id == bindparam("key"))
     & (entries.c.offset > bindparam("edge"))
@@ -114,7 +126,9 @@ def changes(*columns: str) -> Any:
 ACCEPTED = changes("head", "waiting", "updated_at")
 LEASED = changes("attempt", "lease_owner", "lease_until", "tries")
 RENEWED = changes("lease_until")
-ANSWERED = changes("head", "answered", "waiting", "tries", "failures", "due_at", "lease_until", "updated_at")
+ANSWERED = changes("head", "answered", "waiting", "tries", "failures", "due_at", "lease_until", "updated_at", "steps")
 FAILED = changes("failures", "lease_until", "due_at")
 DUE = changes("due_at")
+NOTED = changes("steps")
+BOUND = changes("thread")
 VOID_LEASES = update(conversations).where(conversations.c.lease_until > 0).values(lease_until=0)

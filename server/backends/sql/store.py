@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Row
 
 from server.backends.sql import rows
 from server.backends.sql import statements as sql
-from server.backends.sql.database import Database
-from server.errors import Conflict, LeaseLost, NotFound, TooMany
+from server.backends.sql.base import SqlBase, held
+from server.errors import Conflict, NotFound, TooMany
 from server.model import (
     Accepted,
     Conversation,
@@ -30,26 +30,8 @@ SIGN_OUT_DAYS = 31
 NEWEST = 2**31 - 1
 
 
-class SqlStore:
+class SqlStore(SqlBase):
     """Implements the ports Conversations, Log and Leases."""
-
-    def __init__(
-        self,
-        database: Database,
-        *,
-        clock: Callable[[], float],
-        lease_seconds: float,
-        most_waiting: int,
-        page_bytes: int,
-    ) -> None:
-        self._database = database
-        self._clock = clock
-        self._lease_ms = int(lease_seconds * 1000)
-        self._most_waiting = most_waiting
-        self._page_bytes = page_bytes
-
-    def _now(self) -> int:
-        return int(self._clock() * 1000)
 
     # --- Conversations ---
 
@@ -205,7 +187,19 @@ class SqlStore:
             {"key": row.id, "attempt": attempt, "lease_owner": owner, "lease_until": until, "tries": tries},
         )
         question = rows.question(asked)
-        return Lease(row.id, row.person, row.assistant, attempt, question, tries, row.failures, asked.cancelled)
+        return Lease(
+            conversation_id=row.id,
+            person=row.person,
+            channel=row.channel,
+            assistant=row.assistant,
+            attempt=attempt,
+            question=question,
+            tries=tries,
+            failures=row.failures,
+            cancelled=asked.cancelled,
+            steps=row.steps,
+            thread=row.thread,
+        )
 
     async def renew(self, lease: Lease) -> Lease:
         return await self._database.write(lambda connection: self._renew(connection, lease))
@@ -228,6 +222,8 @@ class SqlStore:
         connection.execute(sql.APPEND, rows.reply_row(lease, reply))
         if draft.code is not None:
             connection.execute(sql.BURY, rows.dead_letter_row(lease, draft.code, now))
+        if row.steps:
+            connection.execute(sql.FORGET_STEPS, {"key": row.id})
         follows = row.waiting > 1
         connection.execute(
             sql.ANSWERED,
@@ -241,9 +237,10 @@ class SqlStore:
                 "due_at": 0,
                 "lease_until": now + self._lease_ms if follows else 0,
                 "updated_at": now,
+                "steps": 0,
             },
         )
-        return Settled(reply, self._next(connection, lease) if follows else None)
+        return Settled(reply, self._next(connection, lease, row.thread) if follows else None)
 
     def _settled_before(self, connection: Connection, lease: Lease, row: Row[Any]) -> Settled | None:
         """The same again, for a caller that could not know that its answer had been stored."""
@@ -251,11 +248,12 @@ class SqlStore:
             return None
         stored = connection.execute(sql.REPLY_TO, {"key": row.id, "asked": lease.question.offset}).one()
         holds = row.lease_until > 0 and row.waiting > 0
-        return Settled(rows.reply(stored), self._next(connection, lease) if holds else None)
+        return Settled(rows.reply(stored), self._next(connection, lease, row.thread) if holds else None)
 
-    def _next(self, connection: Connection, lease: Lease) -> Lease:
+    def _next(self, connection: Connection, lease: Lease, thread: str | None) -> Lease:
         asked = self._waiting_row(connection, lease.conversation_id, lease.question.offset)
-        return replace(lease, question=rows.question(asked), tries=1, failures=0, cancelled=asked.cancelled)
+        question = rows.question(asked)
+        return replace(lease, question=question, tries=1, failures=0, cancelled=asked.cancelled, steps=0, thread=thread)
 
     async def fail(self, lease: Lease, retry_after: float) -> None:
         await self._database.write(lambda connection: self._fail(connection, lease, retry_after))
@@ -271,24 +269,6 @@ class SqlStore:
     def _hand_back(self, connection: Connection, lease: Lease) -> None:
         row = self._held(connection, lease)
         connection.execute(sql.RENEWED, {"key": row.id, "lease_until": 0})
-
-    # --- rows ---
-
-    def _lock(self, connection: Connection, conversation_id: str) -> Row[Any] | None:
-        return connection.execute(sql.LOCK, {"key": conversation_id}).first()
-
-    def _held(self, connection: Connection, lease: Lease) -> Row[Any]:
-        return held(self._lock(connection, lease.conversation_id), lease)
-
-    def _waiting_row(self, connection: Connection, conversation_id: str, answered: int) -> Row[Any]:
-        """The oldest question that waits."""
-        return connection.execute(sql.OLDEST_WAITING, {"key": conversation_id, "answered": answered}).one()
-
-
-def held(row: Row[Any] | None, lease: Lease) -> Row[Any]:
-    if row is None or row.attempt != lease.attempt or row.lease_until == 0 or row.answered >= lease.question.offset:
-        raise LeaseLost(f"attempt {lease.attempt} no longer holds conversation {lease.conversation_id}")
-    return row
 
 
 def nothing_to_cancel() -> NotFound:

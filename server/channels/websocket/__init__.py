@@ -56,7 +56,7 @@ def envelope(text: str | bytes) -> Envelope:
 
 
 def write(frame: frames.ServerFrame, *, conversation_id: str = "", offset: int = 0, turn: int = 0) -> Frame:
-    delta = isinstance(frame, frames.AssistantDelta)
+    delta = isinstance(frame, frames.AssistantDelta | frames.ToolCall)
     return Frame(encoder.encode(frame), conversation_id, offset, turn, delta)
 
 
@@ -72,6 +72,9 @@ def encode(event: model.Event) -> Frame:
             reply = reply_id(conversation_id, question.offset)
             started = frames.RunStarted(conversation_id, question.message_id, reply, assistant)
             return write(started, conversation_id=conversation_id, turn=question.offset)
+        case model.ToolUsed(conversation_id, question, name, status):
+            used = frames.ToolCall(conversation_id, reply_id(conversation_id, question), name, status)
+            return write(used, conversation_id=conversation_id, turn=question)
         case model.Replied(conversation_id, stored):
             return replied(conversation_id, stored)
         case _:

@@ -133,6 +133,15 @@ class AssistantDelta(Message, frozen=True, tag="assistantDelta"):
     text: str
 
 
+class ToolCall(Message, frozen=True, tag="toolCall"):
+    """A tool is at work for a reply, or was. What it was asked, and said, stays between it and the model."""
+
+    conversation_id: str
+    reply_id: str
+    name: str
+    status: Literal["started", "done", "failed"]
+
+
 class AssistantSnapshot(Message, frozen=True, tag="assistantSnapshot"):
     """All that was said so far of a reply under way; the deltas that follow go on from its end."""
 
@@ -253,6 +262,7 @@ ServerFrame: TypeAlias = (
     | RunStarted
     | AssistantDelta
     | AssistantSnapshot
+    | ToolCall
     | AssistantResponse
     | HistoryPage
     | ConversationOpened

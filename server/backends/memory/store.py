@@ -1,11 +1,10 @@
-"""Conversations, logs, leases and the bell in this process' memory: for tests, and for a server that may forget."""
+"""Conversations, logs and leases."""
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from server.errors import Conflict, LeaseLost, NotFound, TooMany
@@ -22,6 +21,7 @@ from server.model import (
     Reply,
     Settled,
     SignOut,
+    Step,
     requeued_id,
 )
 
@@ -41,6 +41,8 @@ class Kept:
     tries: int = 0
     failures: int = 0
     cancelled: set[int] = field(default_factory=set)
+    steps: list[Step] = field(default_factory=list)
+    thread: str | None = None
 
     def waiting(self) -> list[Question]:
         answered = self.conversation.answered
@@ -54,7 +56,7 @@ class Kept:
 
 
 class MemoryStore:
-    """Implements the ports Conversations, Log, Leases, SignOuts and DeadLetters. Nothing outlives the process."""
+    """Implements the ports Conversations, Log, Leases, Runs, SignOuts and DeadLetters. Nothing outlives the process."""
 
     def __init__(
         self,
@@ -180,7 +182,17 @@ class MemoryStore:
         kept.lease_until = self._now() + self._lease_ms
         cancelled = question.offset in kept.cancelled
         kept.lease = Lease(
-            one.id, one.person, one.assistant, kept.attempt, question, kept.tries, kept.failures, cancelled
+            conversation_id=one.id,
+            person=one.person,
+            channel=one.channel,
+            assistant=one.assistant,
+            attempt=kept.attempt,
+            question=question,
+            tries=kept.tries,
+            failures=kept.failures,
+            cancelled=cancelled,
+            steps=len(kept.steps),
+            thread=kept.thread,
         )
         return kept.lease
 
@@ -200,6 +212,7 @@ class MemoryStore:
             self._letters[lease.conversation_id, question.offset] = DeadLetter(
                 lease.conversation_id, lease.person, question, draft.code, kept.tries, reply.created_at
             )
+        kept.steps.clear()
         kept.failures = kept.due_at = 0
         if waiting := kept.waiting():
             kept.tries = 1
@@ -216,6 +229,17 @@ class MemoryStore:
 
     async def hand_back(self, lease: Lease) -> None:
         self._let_go(self._held(lease))
+
+    # --- Runs ---
+
+    async def note(self, lease: Lease, step: Step) -> None:
+        self._held(lease).steps.append(step)
+
+    async def steps(self, lease: Lease) -> Sequence[Step]:
+        return tuple(self._held(lease).steps)
+
+    async def bind(self, lease: Lease, thread: str) -> None:
+        self._held(lease).thread = thread
 
     # --- SignOuts ---
 
@@ -256,33 +280,6 @@ class MemoryStore:
         if kept is None or kept.conversation.person != person:
             raise NotFound("No such conversation; listConversations shows yours.", code="unknown_conversation")
         return kept
-
-
-class MemoryBell:
-    """Rings within this process. A conversation that already waits to be heard is not rung twice."""
-
-    def __init__(self) -> None:
-        self._due: dict[str, None] = {}
-        self._rung = asyncio.Event()
-
-    async def ring(self, conversation_id: str, delay: float = 0) -> None:
-        if delay > 0:
-            asyncio.get_running_loop().call_later(delay, self._ring, conversation_id)
-        else:
-            self._ring(conversation_id)
-
-    def _ring(self, conversation_id: str) -> None:
-        self._due[conversation_id] = None
-        self._rung.set()
-
-    async def rings(self) -> AsyncIterator[str]:
-        while True:
-            await self._rung.wait()
-            while self._due:
-                conversation_id = next(iter(self._due))
-                del self._due[conversation_id]
-                yield conversation_id
-            self._rung.clear()
 
 
 def reply_to(kept: Kept, question: int) -> Reply:

@@ -1,0 +1,1 @@
+"""What the model may have done: one file per tool."""

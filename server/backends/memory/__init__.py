@@ -1,0 +1,8 @@
+"""Everything in this process' memory: for tests, and for a server that may forget."""
+
+from __future__ import annotations
+
+from server.backends.memory.bell import MemoryBell
+from server.backends.memory.store import MemoryStore
+
+__all__ = ["MemoryBell", "MemoryStore"]

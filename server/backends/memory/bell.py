@@ -1,0 +1,33 @@
+"""The bell of one process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+
+class MemoryBell:
+    """Rings within this process. A conversation that already waits to be heard is not rung twice."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, None] = {}
+        self._rung = asyncio.Event()
+
+    async def ring(self, conversation_id: str, delay: float = 0) -> None:
+        if delay > 0:
+            asyncio.get_running_loop().call_later(delay, self._ring, conversation_id)
+        else:
+            self._ring(conversation_id)
+
+    def _ring(self, conversation_id: str) -> None:
+        self._due[conversation_id] = None
+        self._rung.set()
+
+    async def rings(self) -> AsyncIterator[str]:
+        while True:
+            await self._rung.wait()
+            while self._due:
+                conversation_id = next(iter(self._due))
+                del self._due[conversation_id]
+                yield conversation_id
+            self._rung.clear()

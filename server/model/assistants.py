@@ -1,0 +1,60 @@
+"""What an assistant is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+RunMode: TypeAlias = Literal["stream", "background"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A question and the reply it got, as the model is shown them."""
+
+    question: str
+    reply: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrides:
+    """What is different on one channel; None: nothing."""
+
+    instructions: str | None = None
+    model: str | None = None
+    temperature: float | None = None
+    max_output_tokens: int | None = None
+    run_mode: RunMode | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """An assistant as its file says it. None: as the server's settings say.
+
+    `examples` are exchanges that the model is shown before the real ones; `tools` are names; `channels` holds what is
+    different there. `run_mode`: stream the words to a person who watches, or let the provider work in the background.
+    """
+
+    name: str
+    instructions: str
+    description: str = ""
+    examples: tuple[Exchange, ...] = ()
+    tools: tuple[str, ...] = ()
+    model: str | None = None
+    temperature: float | None = None
+    max_output_tokens: int | None = None
+    run_mode: RunMode | None = None
+    channels: Mapping[str, Overrides] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Assistant:
+    """A version of a definition, as it is on one channel.
+
+    `label` is name@version. `provider_id`: the provider's own object for it, where it has one.
+    """
+
+    label: str
+    definition: Definition
+    provider_id: str | None = None

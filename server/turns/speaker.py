@@ -1,0 +1,206 @@
+"""One attempt at a reply: run after run at the provider, with the tools that the model wants in between."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from server.errors import ProviderFailed, Unavailable
+from server.metrics import Metrics
+from server.model import (
+    Assistant,
+    Begun,
+    Called,
+    Caller,
+    Delta,
+    Draft,
+    Exchange,
+    Finished,
+    Lease,
+    Prompt,
+    Returned,
+    RunBegun,
+    RunMode,
+    Step,
+    ThreadMade,
+    ToolCall,
+    ToolResult,
+    ToolsWanted,
+    ToolUsed,
+    Words,
+    reply_id,
+)
+from server.ports import Delivery, Engine, Runs, Toolbox
+from server.turns.progress import Progress, total
+
+PARAGRAPH = "\n\n"
+ENOUGH = "No more tools can be used for this message. Answer with what you have."
+SILENT = {
+    "content_filter": "The assistant's answer was held back by the provider's content filter.",
+    "length": "The assistant came to no answer within the length it may have.",
+    "refusal": "The assistant did not want to answer this.",
+}
+
+
+@dataclass(slots=True)
+class Turn:
+    """An attempt under way. `said`: the pieces of its reply that devices were told, `at` code points in all; `spoken`
+    of the pieces were there before the present run.
+    """
+
+    lease: Lease
+    assistant: Assistant
+    mode: RunMode
+    progress: Progress
+    exchanges: tuple[Exchange, ...] = ()
+    thread: str | None = None
+    said: list[str] = field(default_factory=list)
+    at: int = 0
+    spoken: int = 0
+
+    @property
+    def id(self) -> str:
+        return reply_id(self.lease.conversation_id, self.lease.question.offset)
+
+    def prompt(self, *, last: bool) -> Prompt:
+        return Prompt(
+            run_id=self.id,
+            person=self.lease.person,
+            assistant=self.assistant,
+            mode=self.mode,
+            exchanges=self.exchanges,
+            question=self.lease.question.text,
+            rounds=tuple(self.progress.rounds),
+            thread=self.thread,
+            handle=self.progress.handle,
+            again=self.lease.tries > 1,
+            last=last,
+        )
+
+    def caller(self, call: ToolCall) -> Caller:
+        lease = self.lease
+        return Caller(lease.person, lease.conversation_id, lease.channel, f"{self.id}-{call.id}")
+
+
+class Speaker:
+    def __init__(
+        self,
+        runs: Runs,
+        engine: Engine,
+        toolbox: Toolbox,
+        delivery: Delivery,
+        metrics: Metrics,
+        *,
+        most_rounds: int,
+        most_calls: int,
+    ) -> None:
+        self._runs = runs
+        self._engine = engine
+        self._toolbox = toolbox
+        self._delivery = delivery
+        self._metrics = metrics
+        self._most_rounds = most_rounds
+        self._most_calls = most_calls
+
+    async def speak(self, turn: Turn) -> Draft:
+        """The whole reply. Raises what the engine and the store raise."""
+        if said := turn.progress.said():
+            await self._tell(turn, said)
+        while True:
+            if turn.progress.wanted is not None:
+                await self._use_tools(turn)
+            finished = await self._run(turn)
+            if finished is not None:
+                return draft_of(turn, finished)
+
+    async def _run(self, turn: Turn) -> Finished | None:
+        """None if the model wants tools before it goes on."""
+        last = len(turn.progress.rounds) >= self._most_rounds
+        turn.spoken = len(turn.said)
+        async with aclosing(self._engine.respond(turn.prompt(last=last))) as events:
+            async for event in events:
+                match event:
+                    case Words(text):
+                        await self._say(turn, text)
+                    case ThreadMade(thread):
+                        await self._runs.bind(turn.lease, thread)
+                        turn.thread = thread
+                    case RunBegun(handle):
+                        await self._note(turn, Begun(handle, turn.assistant.label))
+                    case ToolsWanted():
+                        if last:
+                            raise ProviderFailed("The assistant lost its way and gave up.", code="too_many_rounds")
+                        await self._note(turn, called(turn, event))
+                        return None
+                    case Finished():
+                        return event
+                    case _:
+                        assert_never(event)
+        raise Unavailable("The assistant's answer broke off.", code="provider_broke_off")
+
+    async def _say(self, turn: Turn, text: str) -> None:
+        if not turn.at:
+            self._metrics.first_words.observe(age(turn.lease))
+        elif len(turn.said) == turn.spoken:
+            text = PARAGRAPH + text
+        await self._tell(turn, text)
+
+    async def _tell(self, turn: Turn, text: str) -> None:
+        turn.said.append(text)
+        delta = Delta(turn.lease.conversation_id, turn.lease.question.offset, turn.at, text)
+        turn.at += len(text)
+        await self._delivery.send(turn.lease.person, delta, turn.lease.attempt)
+
+    async def _note(self, turn: Turn, step: Step) -> None:
+        await self._runs.note(turn.lease, step)
+        turn.progress.take(step)
+
+    async def _use_tools(self, turn: Turn) -> None:
+        """All at the same time; each result is kept as soon as it is there."""
+        room = self._most_calls - turn.progress.calls() - len(turn.progress.results)
+        try:
+            async with asyncio.TaskGroup() as calls:
+                for number, call in enumerate(turn.progress.unanswered()):
+                    calls.create_task(self._use_tool(turn, call, allowed=number < room))
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+    async def _use_tool(self, turn: Turn, call: ToolCall, *, allowed: bool) -> None:
+        await self._tell_of(
+            turn, ToolUsed(turn.lease.conversation_id, turn.lease.question.offset, call.name, "started")
+        )
+        if allowed:
+            result = await self._toolbox.call(call, turn.caller(call))
+        else:
+            result = ToolResult(call.id, ENOUGH, failed=True)
+        await self._note(turn, Returned(result))
+        status = "failed" if result.failed else "done"
+        self._metrics.tool_calls.labels(status).inc()
+        await self._tell_of(turn, ToolUsed(turn.lease.conversation_id, turn.lease.question.offset, call.name, status))
+
+    async def _tell_of(self, turn: Turn, event: ToolUsed) -> None:
+        await self._delivery.send(turn.lease.person, event, turn.lease.attempt)
+
+
+def called(turn: Turn, wanted: ToolsWanted) -> Called:
+    said = "".join(turn.said[turn.spoken :])
+    return Called(said, wanted.calls, wanted.trace, wanted.handle, wanted.usage, turn.assistant.label)
+
+
+def draft_of(turn: Turn, finished: Finished) -> Draft:
+    """Never silence: a run that ended without a word is told as what it was."""
+    reason, usage = finished.finish_reason, total(turn.progress.usage, finished.usage)
+    if turn.said:
+        return Draft("".join(turn.said), reason, usage, assistant=turn.assistant.label)
+    if reason not in SILENT:
+        raise ProviderFailed("The assistant had nothing to say.", code="empty_reply")
+    code = "empty_reply" if reason == "length" else reason
+    return Draft(SILENT[reason], reason, usage, code=code, assistant=turn.assistant.label)
+
+
+def age(lease: Lease) -> float:
+    """Seconds since the question was accepted."""
+    return max(0.0, time.time() - lease.question.created_at / 1000)

@@ -1,0 +1,9 @@
+"""The composition root: settings in, a running server out. Who opens, closes."""
+
+from __future__ import annotations
+
+from server.wiring.auth import local_pool
+from server.wiring.server import Server, open_server
+from server.wiring.stores import open_office
+
+__all__ = ["Server", "local_pool", "open_office", "open_server"]

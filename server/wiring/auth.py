@@ -1,0 +1,28 @@
+"""Who makes the tokens."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from server.auth.cognito import CognitoVerifier
+from server.auth.keys import JwksKeys
+from server.auth.local_pool import LocalUserPool
+from server.errors import ConfigError
+from server.ports import Verifier
+from server.settings import Settings
+
+
+async def open_auth(settings: Settings, stack: AsyncExitStack) -> tuple[Verifier, LocalUserPool | None]:
+    if settings.uses_local_pool:
+        pool = local_pool(settings)
+        return CognitoVerifier(pool.issuer, frozenset({pool.client_id}), pool.keys()), pool
+    keys = await stack.enter_async_context(JwksKeys(settings.issuer))
+    await keys.hydrate()
+    return CognitoVerifier(settings.issuer, frozenset(settings.cognito_client_ids), keys), None
+
+
+def local_pool(settings: Settings) -> LocalUserPool:
+    """Raises `ConfigError` where tokens come from Cognito."""
+    if not settings.uses_local_pool:
+        raise ConfigError(f"Tokens come from {settings.issuer}; sign in there.")
+    return LocalUserPool.open(settings.data_dir)

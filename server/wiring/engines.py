@@ -1,0 +1,85 @@
+"""Which model answers, and how it is asked."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import openai
+
+from server.assistant.client import connect, connect_azure
+from server.assistant.local_model import LocalModel, find_gguf
+from server.assistant.polling import Backoff, Poller, TokenBucket
+from server.assistant.responses import Abilities, ResponsesEngine
+from server.assistant.tools.toolbox import Tools
+from server.ports import Engine
+from server.settings import Settings
+
+# It reads some 200 tokens a second: a longer memory would be paid for before each first word.
+LOCAL_CONTEXT_TOKENS = 1024
+LOCAL_OUTPUT_TOKENS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """`client` is None where the model is our own; `model` is named for people."""
+
+    engine: Engine
+    client: openai.AsyncOpenAI | None
+    model: str
+
+
+async def open_provider(settings: Settings, tools: Tools, stack: AsyncExitStack) -> Provider:
+    if settings.uses_embedded_model:
+        return await open_embedded_model(settings, tools, stack)
+    client = await stack.enter_async_context(connect_provider(settings))
+    engine = ResponsesEngine(
+        client,
+        tools,
+        make_poller(settings),
+        abilities=Abilities(background=settings.has_background, reasoning=settings.is_openai),
+        model=settings.model,
+        context_tokens=settings.context_tokens,
+        max_output_tokens=settings.max_output_tokens,
+    )
+    return Provider(engine, client, f"{settings.model} at {client.base_url.host}")
+
+
+def connect_provider(settings: Settings) -> openai.AsyncOpenAI:
+    silence = settings.provider_silence_in_seconds
+    if settings.azure_openai_endpoint:
+        key = settings.azure_openai_key.get_secret_value()
+        return connect_azure(
+            settings.azure_openai_endpoint, key, settings.azure_openai_api_version, silence_seconds=silence
+        )
+    key = settings.openai_api_key.get_secret_value() or "none"
+    return connect(settings.openai_base_url or None, key, silence_seconds=silence)
+
+
+async def open_embedded_model(settings: Settings, tools: Tools, stack: AsyncExitStack) -> Provider:
+    model = await stack.enter_async_context(
+        LocalModel(settings.local_llm_gguf or find_gguf(), log_file=settings.data_dir / "local_model.log")
+    )
+    client = await stack.enter_async_context(
+        connect(model.base_url, model.api_key, silence_seconds=settings.provider_silence_in_seconds)
+    )
+    engine = ResponsesEngine(
+        client,
+        tools,
+        make_poller(settings),
+        abilities=Abilities(),
+        model=model.name,
+        context_tokens=min(LOCAL_CONTEXT_TOKENS, model.window_tokens),
+        max_output_tokens=min(settings.max_output_tokens, LOCAL_OUTPUT_TOKENS),
+    )
+    return Provider(engine, None, model.name)
+
+
+def make_poller(settings: Settings) -> Poller:
+    schedule = Backoff(
+        first=settings.poll_first_seconds,
+        factor=settings.poll_factor,
+        cap=settings.poll_cap_seconds,
+        late_cap=settings.poll_late_cap_seconds,
+    )
+    return Poller(schedule, TokenBucket(settings.polls_per_second))

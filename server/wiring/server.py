@@ -1,0 +1,143 @@
+"""All the parts, put together and running."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from server.assistant.tools.toolbox import Tools
+from server.auth.local_pool import LocalUserPool
+from server.backends.memory import MemoryBell
+from server.channels import websocket
+from server.delivery.hub import Connection, Hub
+from server.delivery.router import Router
+from server.delivery.tenure import Tenure
+from server.inbox.accept import Inbox
+from server.inbox.rate import Rate
+from server.metrics import Metrics
+from server.model import Frame
+from server.ports import Bell, Catalog, Conversations, Log, Verifier
+from server.settings import Settings
+from server.turns.runner import Runner
+from server.turns.speaker import Speaker
+from server.turns.worker import Worker
+from server.wiring.auth import open_auth
+from server.wiring.catalogs import assistant_id, open_catalog
+from server.wiring.engines import Provider, open_provider
+from server.wiring.stores import Store, open_store
+
+# Clients come back spread over this time.
+LATEST_RETURN_MS = 5_000
+
+
+@dataclass(frozen=True)
+class Server:
+    """What the entrypoints work with. `model` is named for people; `assistant` is whom sockets talk to; `pool` is None
+    where Cognito makes the tokens.
+    """
+
+    settings: Settings
+    verifier: Verifier
+    pool: LocalUserPool | None
+    conversations: Conversations
+    log: Log
+    inbox: Inbox
+    hub: Hub
+    router: Router
+    tenure: Tenure
+    worker: Worker
+    metrics: Metrics
+    assistant: str
+    catalog: Catalog
+    model: str
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def drain(self) -> None:
+        """Let nobody in any more, tell everybody when to come back, and let the turns under way end."""
+        self.draining.set()
+        for connection in self.hub:
+            connection.offer(websocket.disconnecting(random.randrange(LATEST_RETURN_MS)))  # noqa: S311
+        await self.worker.drain(self.settings.drain_seconds)
+
+
+def expiring(connection: Connection) -> Frame:
+    return websocket.token_expiring(connection.who.expires_at_seconds)
+
+
+@asynccontextmanager
+async def open_server(settings: Settings) -> AsyncIterator[Server]:
+    """Everything running, the worker included, until the block ends. Raises `ConfigError` when it cannot be."""
+    async with AsyncExitStack() as stack:
+        verifier, pool = await open_auth(settings, stack)
+        store = await open_store(settings, stack)
+        tools = Tools()
+        provider = await open_provider(settings, tools, stack)
+        catalog = await open_catalog(settings, store)
+        metrics, bell = Metrics(), MemoryBell()
+        hub = Hub(metrics)
+        router = Router(hub, hub, websocket.encode, window=settings.delta_window_ms / 1000)
+        tenure = Tenure(hub, store, expiring, time.time)
+        await tenure.look()
+        server = Server(
+            settings=settings,
+            verifier=verifier,
+            pool=pool,
+            conversations=store,
+            log=store,
+            inbox=make_inbox(settings, store, bell, router, metrics),
+            hub=hub,
+            router=router,
+            tenure=tenure,
+            worker=make_worker(settings, store, bell, catalog, provider, tools, router, metrics),
+            metrics=metrics,
+            assistant=assistant_id(settings),
+            catalog=catalog,
+            model=provider.model,
+        )
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(part.run()) for part in (server.worker, router, tenure)]
+            yield server
+            for task in running:
+                task.cancel()
+
+
+def make_inbox(settings: Settings, store: Store, bell: Bell, router: Router, metrics: Metrics) -> Inbox:
+    rate = Rate(settings.messages_per_minute, time.monotonic)
+    return Inbox(store, bell, router, rate, metrics, most_bytes=settings.message_bytes)
+
+
+def make_worker(
+    settings: Settings,
+    store: Store,
+    bell: Bell,
+    catalog: Catalog,
+    provider: Provider,
+    tools: Tools,
+    router: Router,
+    metrics: Metrics,
+) -> Worker:
+    engine = provider.engine
+    speaker = Speaker(
+        store, engine, tools, router, metrics, most_rounds=settings.tool_rounds, most_calls=settings.tool_calls
+    )
+    runner = Runner(
+        store,
+        store,
+        store,
+        bell,
+        catalog,
+        engine,
+        speaker,
+        router,
+        metrics,
+        mode=settings.run_mode,
+        deadline_seconds=settings.response_timeout_in_seconds,
+    )
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    return Worker(store, store, bell, runner, owner=owner, turns=settings.turns, lease_seconds=settings.lease_seconds)

@@ -1,0 +1,57 @@
+"""Where things are kept."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeAlias
+
+from filelock import FileLock, Timeout
+
+from server.backends.memory import MemoryStore
+from server.backends.sql import SqlBackend, open_sql
+from server.errors import ConfigError
+from server.settings import Settings
+
+Store: TypeAlias = SqlBackend | MemoryStore
+
+
+async def open_store(settings: Settings, stack: AsyncExitStack) -> Store:
+    if settings.backend == "memory":
+        return MemoryStore(lease_seconds=settings.lease_seconds, most_waiting=settings.waiting_per_conversation)
+    ours = not settings.database_url.get_secret_value()
+    if ours:
+        lock_data_dir(settings, stack)
+    return await open_sql_store(settings, stack, sole=ours)
+
+
+async def open_sql_store(settings: Settings, stack: AsyncExitStack, *, sole: bool) -> SqlBackend:
+    return await stack.enter_async_context(
+        open_sql(
+            settings.database,
+            sole=sole,
+            lease_seconds=settings.lease_seconds,
+            most_waiting=settings.waiting_per_conversation,
+        )
+    )
+
+
+@asynccontextmanager
+async def open_office(settings: Settings) -> AsyncIterator[Store]:
+    """The store alone, beside a server that may be running. Raises `ConfigError` where there is none to share."""
+    if settings.backend == "memory":
+        raise ConfigError("BACKEND=memory keeps everything inside the server; there is nothing to work on from here.")
+    async with AsyncExitStack() as stack:
+        yield await open_sql_store(settings, stack, sole=False)
+
+
+def lock_data_dir(settings: Settings, stack: AsyncExitStack) -> None:
+    """The system lets go of the lock when the process ends, however it ends."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = FileLock(settings.data_dir / "server.lock")
+    try:
+        stack.enter_context(lock.acquire(timeout=0))
+    except Timeout:
+        raise ConfigError(
+            f"Another server works on DATA_DIR={settings.data_dir}; stop it, or give this one a folder of its own."
+        ) from None
