@@ -102,7 +102,7 @@ async def test_without_a_good_key_nothing_is_served(http: httpx2.AsyncClient, ke
         ("[]", None),
         ('{"input": "hi"}', "model"),
         ('{"model": "m"}', "input"),
-        ('{"model": "m", "input": "hi", "background": true}', "background"),
+        ('{"model": "m", "input": "hi", "background": true, "stream": true}', "stream"),
         ('{"model": "m", "input": "hi", "previous_response_id": "resp_1"}', "previous_response_id"),
     ],
 )
