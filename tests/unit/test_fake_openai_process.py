@@ -12,37 +12,19 @@ from pathlib import Path
 import httpx2
 import openai
 import pytest
-from openai import AsyncOpenAI
 
-from tests.fakes.openai_server import FakeOpenAI, description_path, openai_server
-from tests.fakes.openai_server.client import deltas, real_client, told, told_until, whole
-
-ROOT = Path(__file__).resolve().parents[2]
-KEY = {"authorization": "Bearer any"}
-STREAM = {"model": "m", "input": "hi", "stream": True}
-
-described = pytest.mark.skipif(
-    description_path() is None, reason="OpenAI's description is not beside the repository, nor in OPENAI_DESCRIPTION"
+from tests.fakes.openai_server.client import (
+    STREAM,
+    deltas,
+    described,
+    plain_client,
+    real_client,
+    told,
+    told_until,
+    whole,
 )
 
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeOpenAI]:
-    async with openai_server() as server:
-        yield server
-        assert server.violations == []
-
-
-@pytest.fixture
-async def client(fake: FakeOpenAI) -> AsyncIterator[AsyncOpenAI]:
-    async with real_client(fake.base_url) as real:
-        yield real
-
-
-@pytest.fixture
-async def http(fake: FakeOpenAI) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=fake.base_url, headers=KEY, timeout=5) as plain:
-        yield plain
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @asynccontextmanager
@@ -106,8 +88,8 @@ async def test_a_process_is_controlled_over_http() -> None:
 @described
 async def test_a_process_shows_violations_and_can_be_told_not_to_look() -> None:
     for arguments, count in (((), 1), (("--no-validate",), 0)):
-        async with process(*arguments) as (_, url), httpx2.AsyncClient(headers=KEY) as http:
-            await http.post(f"{url}/responses", json={**STREAM, "surprise": 1})
+        async with process(*arguments) as (_, url), plain_client(url) as http:
+            await http.post("/responses", json={**STREAM, "surprise": 1})
             found = (await http.get(f"{url.removesuffix('/v1')}/_control/violations")).json()
             assert [violation["where"] for violation in found] == ["request POST /responses"] * count
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -10,19 +11,12 @@ import httpx2
 import openai
 import pytest
 
-from tests.fakes.openai_server import Answer, Fault, description_path, openai_server
-from tests.fakes.openai_server.client import real_client
+from tests.fakes.openai_server import Answer, Call, Fault, description_path, openai_server
+from tests.fakes.openai_server.client import ABC, STREAM, described, plain_client, real_client
 from tests.fakes.openai_server.validation import Description
 
-KEY = {"authorization": "Bearer any"}
-STREAM = {"model": "m", "input": "hi", "stream": True}
-ABC = ("a", " b", " c")
-STALLS = {Fault.STALL, Fault.STALL_BEFORE_HEADERS}
-RESETS = {Fault.RESET, Fault.RESET_BEFORE_HEADERS}
-
-described = pytest.mark.skipif(
-    description_path() is None, reason="OpenAI's description is not beside the repository, nor in OPENAI_DESCRIPTION"
-)
+STALLS = {Fault.STALL, Fault.STALL_BEFORE_HEADERS, Fault.LOST_BY_STALL}
+RESETS = {Fault.RESET, Fault.RESET_BEFORE_HEADERS, Fault.LOST_BY_RESET}
 
 
 @described
@@ -32,11 +26,25 @@ async def test_whatever_goes_wrong_each_event_and_answer_is_as_described(fault: 
     async with openai_server(Answer(ABC, fault=fault, at=2)) as fake:
         assert fake.inspector.active
         timeout = 0.1 if fault in STALLS else 5
-        async with httpx2.AsyncClient(base_url=fake.base_url, headers=KEY, timeout=timeout) as http:
+        async with plain_client(fake.base_url, timeout) as http:
             try:
                 await http.post("/responses", json={**STREAM, "stream": streamed})
             except httpx2.TransportError:
                 assert fault in STALLS | RESETS
+        assert fake.violations == []
+
+
+@described
+@pytest.mark.parametrize("fault", [None, *Fault])
+async def test_whatever_goes_wrong_a_run_is_shown_as_described(fault: Fault | None) -> None:
+    answer = Answer(ABC, calls=(Call("look", {"up": 1}),), fault=fault, at=2, poll_faults=(fault,))
+    async with openai_server(answer) as fake, plain_client(fake.base_url, 0.1 if fault in STALLS else 5) as http:
+        with contextlib.suppress(httpx2.TransportError):
+            await http.post("/responses", json={"model": "m", "input": "hi", "background": True})
+        for run in fake.runs:
+            for method, path in (("GET", ""), ("GET", ""), ("POST", "/cancel"), ("DELETE", "")):
+                with contextlib.suppress(httpx2.TransportError):
+                    await http.request(method, f"/responses/{run.id}{path}")
         assert fake.violations == []
 
 

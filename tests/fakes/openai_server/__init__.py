@@ -15,17 +15,20 @@ from __future__ import annotations
 
 from tests.fakes.openai_server.fake import MODELS, FakeOpenAI, Recorded
 from tests.fakes.openai_server.faults import Fault
-from tests.fakes.openai_server.script import Answer, Choose, words
+from tests.fakes.openai_server.runs import Run
+from tests.fakes.openai_server.script import Answer, Call, Choose, words
 from tests.fakes.openai_server.server import openai_server
 from tests.fakes.openai_server.validation import Violation, description_path
 
 __all__ = [
     "MODELS",
     "Answer",
+    "Call",
     "Choose",
     "FakeOpenAI",
     "Fault",
     "Recorded",
+    "Run",
     "Violation",
     "description_path",
     "openai_server",

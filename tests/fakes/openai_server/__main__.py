@@ -16,6 +16,7 @@ Any API key is good but "bad-key". Beside /v1/responses and /v1/models, while it
   POST /_control/script      {"answers": [{"fault": "reset", "at": 2}], "normal": {"interval": 0.1}}: the next
                              requests get these answers, later ones the normal one
   GET  /_control/requests    what was asked, and how it ended
+  GET  /_control/runs        how many were created, in all and per metadata.run_id, and how each is now
   GET  /_control/violations  what was wrong by OpenAI's description
   POST /_control/reset       as at the start
 """

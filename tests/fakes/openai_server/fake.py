@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tests.fakes.openai_server.events import Telling
+from tests.fakes.openai_server.runs import Run, Runs
 from tests.fakes.openai_server.script import ECHO, Answer, Choose, Script
 from tests.fakes.openai_server.validation import Inspector, Violation
 
@@ -52,6 +54,8 @@ class FakeOpenAI:
         self._told = (answers, normal)
         self._script = Script(answers, normal)
         self._normal = normal
+        self.responses: dict[str, tuple[Run, Telling]] = {}
+        self._runs = Runs()
         self._requests: deque[Recorded] = deque(maxlen=KEPT_REQUESTS)
         self._changed = asyncio.Event()
 
@@ -59,6 +63,18 @@ class FakeOpenAI:
     def requests(self) -> list[Recorded]:
         """In the order of their arrival, the last thousand; those under /v1 only."""
         return list(self._requests)
+
+    @property
+    def runs(self) -> list[Run]:
+        """Responses and runs of threads in the order of their creation, the last ten thousand."""
+        return list(self._runs)
+
+    def runs_created(self, run_id: str | None = None) -> int:
+        """How many in all, or with this `metadata.run_id`; more than one means that a second was paid for."""
+        return self._runs.created(run_id)
+
+    def runs_per_run_id(self) -> dict[str, int]:
+        return self._runs.per_run_id()
 
     @property
     def violations(self) -> list[Violation]:
@@ -75,6 +91,8 @@ class FakeOpenAI:
         answers, normal = self._told
         self.script(*answers, normal=normal)
         self._requests.clear()
+        self._runs.clear()
+        self.responses.clear()
         self.inspector.violations.clear()
 
     async def until(self, condition: Callable[[], bool], seconds: float = 5.0) -> None:
@@ -87,6 +105,10 @@ class FakeOpenAI:
     def answer(self, body: Mapping[str, Any]) -> Answer:
         """The next by the script."""
         return self._script.answer(body)
+
+    def begin_run(self, run: Run) -> None:
+        self._runs.add(run)
+        self._changed.set()
 
     def record(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> Recorded:
         shown = {name: "" if name in SECRET_HEADERS else value for name, value in headers.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import chain, repeat
 from typing import Any, TypeAlias
 
@@ -17,13 +17,30 @@ _PIECE = re.compile(r"\s*\S+|\s+\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What is said, how fast, and what goes wrong. Times are seconds.
+class Call:
+    """A function to call. `arguments`: a string goes out as it is, JSON or not. `id`: its call_id, else a new one."""
 
-    `tokens`: the text in pieces, one delta each; None echoes the question. `length`: the pieces are cut off, or filled
-    up, to this many. With an `interval` each delta is a write of its own, on a schedule that does not drift; without
-    one, all go out in as few writes as possible. `at`: how many tokens come before the fault. `times`: for how many
-    requests.
+    name: str
+    arguments: Mapping[str, Any] | str = field(default_factory=dict)
+    id: str = ""
+
+    @property
+    def text(self) -> str:
+        return self.arguments if isinstance(self.arguments, str) else msgspec.json.encode(self.arguments).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is said, what is called, how fast, and what goes wrong. Times are seconds.
+
+    `tokens`: the text in pieces, one delta each; None echoes the question, or says nothing beside `calls`. `length`:
+    the pieces are cut off, or filled up, to this many. With an `interval` each delta is a write of its own, on a
+    schedule that does not drift; without one, all go out in as few writes as possible. `at`: how many tokens come
+    before the fault. `times`: for how many requests.
+
+    A run is queued for `first_delay` and then in progress for an `interval` per token, those of arguments too.
+    `poll_faults`: what its first look, its second and so on gets. `poll_headers`: on each answer that shows it.
+    `cancel_delay`: how long the run of a thread is cancelling; `expires_after`: how long one may live unfinished.
     """
 
     tokens: tuple[str, ...] | None = None
@@ -34,9 +51,15 @@ class Answer:
     at: int = 0
     retry_after: float = 1.0
     times: int = 1
+    calls: tuple[Call, ...] = ()
+    poll_faults: tuple[Fault | None, ...] = ()
+    poll_headers: Mapping[str, str] = field(default_factory=dict)
+    cancel_delay: float = 0.0
+    expires_after: float = 600.0
 
     def tokens_for(self, question: str) -> tuple[str, ...]:
-        tokens = words(f"You said: {question}") if self.tokens is None else self.tokens
+        echo = () if self.calls else words(f"You said: {question}")
+        tokens = echo if self.tokens is None else self.tokens
         if self.length is None:
             return tokens
         return (tokens + (FILLER,) * (self.length - len(tokens)))[: self.length]
@@ -77,6 +100,8 @@ def parse_script(data: bytes) -> ScriptBody:
     _only_known(raw, ScriptBody)
     for answer in [*raw.get("answers", ()), raw.get("normal") or {}]:
         _only_known(answer, Answer)
+        for call in answer.get("calls", ()):
+            _only_known(call, Call)
     return script
 
 
@@ -85,7 +110,7 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(_PIECE.findall(text))
 
 
-def _only_known(raw: Mapping[str, Any], kind: type[Answer | ScriptBody]) -> None:
-    unknown = raw.keys() - {field.name for field in fields(kind)}
+def _only_known(raw: Mapping[str, Any], kind: type[Answer | Call | ScriptBody]) -> None:
+    unknown = raw.keys() - {known.name for known in fields(kind)}
     if unknown:
         raise msgspec.ValidationError(f"unknown in {kind.__name__}: {', '.join(sorted(unknown))}")

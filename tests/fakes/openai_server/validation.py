@@ -40,15 +40,17 @@ class Description:
         self._validators: dict[str, jsonschema_rs.Validator] = {}
 
     def request_errors(self, method: str, path: str, body: Any) -> list[ValidationError]:
-        content = self._paths[path][method.lower()]["requestBody"]["content"]
+        asked = self._paths[path][method.lower()].get("requestBody")
+        if asked is None:
+            return []
         # Else a misspelt field would pass: the description closes none of its objects.
-        return self._errors(_ref(content), body, unevaluatedProperties=False)
+        return self._errors(_ref(asked["content"]), body, unevaluatedProperties=False)
 
     def answer_errors(self, method: str, path: str, status: int, body: Any) -> list[ValidationError]:
         if status >= 400:
             return self._errors("#/components/schemas/ErrorResponse", body)
-        content = self._paths[path][method.lower()]["responses"][str(status)]["content"]
-        return self._errors(_ref(content), body)
+        content = self._paths[path][method.lower()]["responses"][str(status)].get("content")
+        return self._errors(_ref(content), body) if content else []
 
     def event_errors(self, event: Json) -> list[ValidationError]:
         # An unknown type is judged by the whole union, and fails it.
