@@ -158,11 +158,7 @@ class ResponsesEngine:
             "instructions": definition.instructions,
             "input": list(items(prompt)),
             "max_output_tokens": self._longest(definition),
-            "metadata": {
-                "run_id": prompt.run_id,
-                "round": str(len(prompt.rounds)),
-                "assistant": prompt.assistant.label,
-            },
+            "metadata": {"run_id": f"{prompt.run_id}.{len(prompt.rounds)}", "assistant": prompt.assistant.label},
             "safety_identifier": hashlib.sha256(prompt.person.encode()).hexdigest(),
         }
         if definition.temperature is not None:

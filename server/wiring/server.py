@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
+from server.assistant.models import warn_of_models
 from server.assistant.tools.toolbox import Tools
 from server.auth.local_pool import LocalUserPool
 from server.backends.memory import MemoryBell
@@ -102,6 +103,8 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
         )
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(part.run()) for part in (server.worker, router, tenure)]
+            if provider.client is not None:
+                running.append(tasks.create_task(warn_of_models(provider.client, {settings.model})))
             yield server
             for task in running:
                 task.cancel()

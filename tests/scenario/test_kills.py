@@ -66,7 +66,7 @@ class Storm:
         for _ in range(ends):
             async with self._life() as server:
                 await asyncio.sleep(self.random.uniform(*LIFE_SECONDS))
-                self.busy += any(request.ended is None for request in self.provider.requests)
+                self.busy += any(request.ended is None for request in self.provider.questions)
                 began = time.monotonic()
                 await end(server)
                 self.slowest_end = max(self.slowest_end, time.monotonic() - began)
@@ -96,7 +96,7 @@ class Storm:
 
     def runs(self) -> list[Run]:
         """Those that the provider still remembers."""
-        return [self._run(request.body, request.arrived, request.ended) for request in self.provider.requests]
+        return [self._run(request.body, request.arrived, request.ended) for request in self.provider.questions]
 
     def _run(self, body: Mapping[str, Any], began: float, ended: float | None) -> Run:
         found = RUN_ID.fullmatch(body["metadata"]["run_id"])
@@ -245,10 +245,10 @@ async def test_a_turn_whose_server_was_killed_goes_on_at_once_in_the_next_one(
     async with start() as server:
         async with asyncio.timeout(10):
             # Nobody need come back for it.
-            await provider.until(lambda: len(provider.requests) == 2)
+            await provider.until(lambda: len(provider.questions) == 2)
             async with client(server) as anna:
                 await anna.answer("resume", "resumed", conversationId=anna.conversation_id, after=0)
                 reply = await anna.until("assistantResponse")
         assert (reply["messageId"], reply["message"]) == ("m1", "You said: still there?")
-    killed, again = provider.requests
+    killed, again = provider.questions
     assert killed.body["input"] == again.body["input"]

@@ -65,6 +65,11 @@ class FakeOpenAI:
         return list(self._requests)
 
     @property
+    def questions(self) -> list[Recorded]:
+        """Those of them that ask for a response."""
+        return [one for one in self._requests if (one.method, one.path) == ("POST", "/v1/responses")]
+
+    @property
     def runs(self) -> list[Run]:
         """Responses and runs of threads in the order of their creation, the last ten thousand."""
         return list(self._runs)
