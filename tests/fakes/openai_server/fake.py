@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.fakes.openai_server.events import Telling
+from tests.fakes.openai_server.faults import Fault
+from tests.fakes.openai_server.kept import Kept
 from tests.fakes.openai_server.runs import Run, Runs
 from tests.fakes.openai_server.script import ECHO, Answer, Choose, Script
 from tests.fakes.openai_server.validation import Inspector, Violation
@@ -47,15 +48,18 @@ class FakeOpenAI:
         answers: Sequence[Answer] = (),
         normal: Answer | Choose = ECHO,
         models: Mapping[str, str | None] = MODELS,
+        assistants_gone: bool = False,
     ) -> None:
         self.base_url = ""
         self.models = models
         self.inspector = inspector
+        self.assistants_gone = assistants_gone
         self._told = (answers, normal)
         self._script = Script(answers, normal)
         self._normal = normal
-        self.responses: dict[str, tuple[Run, Telling]] = {}
+        self.kept = Kept()
         self._runs = Runs()
+        self._troubles: dict[str, deque[Fault | None]] = {}
         self._requests: deque[Recorded] = deque(maxlen=KEPT_REQUESTS)
         self._changed = asyncio.Event()
 
@@ -86,13 +90,25 @@ class FakeOpenAI:
         self._normal = self._normal if normal is None else normal
         self._script = Script(answers, self._normal)
 
+    def trouble(self, where: str, *faults: Fault | None) -> None:
+        """What the next requests there get in place of an answer, whatever the script says; None: nothing is wrong.
+
+        `where`: "GET /threads/{thread_id}/messages". For faults of HTTP, and those of before the headers.
+        """
+        self._troubles[where] = deque(faults)
+
+    def trouble_at(self, where: str) -> Fault | None:
+        queued = self._troubles.get(where)
+        return queued.popleft() if queued else None
+
     def reset(self) -> None:
         """As at the start: the first script, nothing recorded."""
         answers, normal = self._told
         self.script(*answers, normal=normal)
         self._requests.clear()
         self._runs.clear()
-        self.responses.clear()
+        self._troubles.clear()
+        self.kept = Kept()
         self.inspector.violations.clear()
 
     async def until(self, condition: Callable[[], bool], seconds: float = 5.0) -> None:
