@@ -11,6 +11,8 @@ from tests.fakes.openai_server.assistants import BetaDesk, assistants_routes
 from tests.fakes.openai_server.control import control_routes
 from tests.fakes.openai_server.fake import FakeOpenAI
 from tests.fakes.openai_server.faults import Denial
+from tests.fakes.openai_server.images import images_routes
+from tests.fakes.openai_server.moderations import moderations_routes
 from tests.fakes.openai_server.objects import model_list
 from tests.fakes.openai_server.responses import responses_routes
 from tests.fakes.openai_server.serving import Asked, Desk, Told, whole
@@ -30,6 +32,8 @@ def make_app(fake: FakeOpenAI) -> Starlette:
         *assistants_routes(fake, beta),
         *threads_routes(fake, beta),
         *thread_runs_routes(fake, beta),
+        *images_routes(fake, desk),
+        *moderations_routes(fake, desk),
         desk.route("GET", "/models", list_models),
         *control_routes(fake),
     ]

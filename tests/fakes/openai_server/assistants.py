@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from starlette.routing import Route
 
+from tests.fakes.openai_server.asking import wants
 from tests.fakes.openai_server.fake import FakeOpenAI
 from tests.fakes.openai_server.faults import Denial, Denied
 from tests.fakes.openai_server.kept import keep
@@ -88,9 +89,3 @@ def assistant_of(fake: FakeOpenAI, assistant_id: str) -> Json:
     if assistant is None:
         raise Denied(Denial(404, f"No assistant found with id '{assistant_id}'."))
     return assistant
-
-
-def wants(body: Json, name: str) -> None:
-    if body.get(name) is None:
-        message = f"Missing required parameter: '{name}'."
-        raise Denied(Denial(400, message, code="missing_required_parameter", param=name))

@@ -12,7 +12,8 @@ from typing import Any
 from tests.fakes.openai_server.faults import Fault
 from tests.fakes.openai_server.kept import Kept
 from tests.fakes.openai_server.runs import Run, Runs
-from tests.fakes.openai_server.script import ECHO, Answer, Choose, Script
+from tests.fakes.openai_server.script import ECHO, Answer, Choose, Picture, Script, Verdict
+from tests.fakes.openai_server.script_body import ScriptBody
 from tests.fakes.openai_server.validation import Inspector, Violation
 
 KEPT_REQUESTS = 1000
@@ -54,9 +55,10 @@ class FakeOpenAI:
         self.models = models
         self.inspector = inspector
         self.assistants_gone = assistants_gone
-        self._told = (answers, normal)
-        self._script = Script(answers, normal)
-        self._normal = normal
+        self.images = Script[Picture]((), Picture())
+        self.moderations = Script[Verdict]((), Verdict())
+        self._answers = Script[Answer](answers, normal)
+        self._gone_at_start = assistants_gone
         self.kept = Kept()
         self._runs = Runs()
         self._troubles: dict[str, deque[Fault | None]] = {}
@@ -87,8 +89,17 @@ class FakeOpenAI:
 
     def script(self, *answers: Answer, normal: Answer | Choose | None = None) -> None:
         """From now on: these answers in turn, then the normal one (None: as it was). Forgets those still queued."""
-        self._normal = self._normal if normal is None else normal
-        self._script = Script(answers, self._normal)
+        self._answers.script(*answers, normal=normal)
+
+    def follow(self, script: ScriptBody) -> None:
+        """All that the script of another process says."""
+        self.script(*script.answers, normal=script.normal)
+        self.images.script(*script.images)
+        self.moderations.script(*script.moderations)
+        for where, faults in script.troubles.items():
+            self.trouble(where, *faults)
+        if script.assistants_gone is not None:
+            self.assistants_gone = script.assistants_gone
 
     def trouble(self, where: str, *faults: Fault | None) -> None:
         """What the next requests there get in place of an answer, whatever the script says; None: nothing is wrong.
@@ -103,8 +114,9 @@ class FakeOpenAI:
 
     def reset(self) -> None:
         """As at the start: the first script, nothing recorded."""
-        answers, normal = self._told
-        self.script(*answers, normal=normal)
+        for script in (self._answers, self.images, self.moderations):
+            script.reset()
+        self.assistants_gone = self._gone_at_start
         self._requests.clear()
         self._runs.clear()
         self._troubles.clear()
@@ -120,7 +132,7 @@ class FakeOpenAI:
 
     def answer(self, body: Mapping[str, Any]) -> Answer:
         """The next by the script."""
-        return self._script.answer(body)
+        return self._answers.answer(body)
 
     def begin_run(self, run: Run) -> None:
         self._runs.add(run)

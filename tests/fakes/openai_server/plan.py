@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
 
 from tests.fakes.openai_server.encoding import JSON, SSE, encode_json, sse
@@ -145,6 +145,11 @@ def _half(body: Json, fault: Fault) -> Iterator[Step]:
             yield Stall()
         case Fault.RESET:
             yield Reset()
+
+
+def after(seconds: float, steps: Iterable[Step]) -> Iterator[Step]:
+    yield from _pause(seconds)
+    yield from steps
 
 
 def _pause(seconds: float) -> Iterator[Step]:

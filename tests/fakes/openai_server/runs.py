@@ -33,11 +33,11 @@ class Run:
     answer: Answer
     items: tuple[Item, ...]
     polls: int = 0
-    _created: float = field(default_factory=time.monotonic, repr=False)
-    _began: float = field(default_factory=time.monotonic, repr=False)
-    _cancelled: float | None = field(default=None, repr=False)
-    _polls_before: int = field(default=0, repr=False)
-    _vanished: bool = field(default=False, repr=False)
+    _created: float = field(init=False, default_factory=time.monotonic, repr=False)
+    _began: float = field(init=False, default_factory=time.monotonic, repr=False)
+    _cancelled: float | None = field(init=False, default=None, repr=False)
+    _polls_before: int = field(init=False, default=0, repr=False)
+    _vanished: bool = field(init=False, default=False, repr=False)
 
     @property
     def status(self) -> str:

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from starlette.routing import Route
 
-from tests.fakes.openai_server.asking import question
-from tests.fakes.openai_server.assistants import BetaDesk, assistant_of, wants
+from tests.fakes.openai_server.asking import question, wants
+from tests.fakes.openai_server.assistants import BetaDesk, assistant_of
 from tests.fakes.openai_server.fake import FakeOpenAI
 from tests.fakes.openai_server.faults import Denial, Denied, Fault
 from tests.fakes.openai_server.objects import Json
@@ -52,7 +52,8 @@ class ThreadRuns:
         answer = begun.run.answer
         if answer.fault is Fault.THREAD_VANISHED:
             raise self._vanished(thread)
-        return Told(shown(begun.shown("queued"), at_creation(answer.fault), answer.retry_after, answer.poll_headers))
+        fault = at_creation(answer.fault)
+        return Told(shown(begun.shown("queued"), fault, answer.retry_after, answer.poll_headers), fault)
 
     def list_runs(self, asked: Asked) -> Told:
         there = [one for one in thread_of(self._fake, asked).runs.values() if one.run.status != GONE]

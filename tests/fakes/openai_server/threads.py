@@ -7,7 +7,8 @@ from uuid import uuid4
 
 from starlette.routing import Route
 
-from tests.fakes.openai_server.assistants import BetaDesk, wants
+from tests.fakes.openai_server.asking import wants
+from tests.fakes.openai_server.assistants import BetaDesk
 from tests.fakes.openai_server.fake import FakeOpenAI
 from tests.fakes.openai_server.faults import Denial, Denied
 from tests.fakes.openai_server.kept import keep
