@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import httpx2
 import openai
 import pytest
 
 from tests.fakes.openai_server import Answer, Call, FakeOpenAI, Fault
 from tests.fakes.openai_server.client import ABC
-from tests.fakes.openai_server.threads_client import BETA, Talk, assistants_are_deprecated, talking
+from tests.fakes.openai_server.threads_client import Talk, assistants_are_deprecated
 
 pytestmark = assistants_are_deprecated
 
 LOOK_UP = Call("get_inventory", {"sku": "x"}, id="call_1")
 TWO = (LOOK_UP, Call("get_price", '{"sku": ', id="call_2"))
-
-
-@pytest.fixture
-async def talk(fake: FakeOpenAI) -> AsyncIterator[Talk]:
-    async with talking(fake) as one:
-        yield one
 
 
 # --- the course of a run --------------------------------------------------------------------------------------------
@@ -47,6 +40,17 @@ async def test_a_run_answers_into_its_thread_when_its_time_is_over(fake: FakeOpe
     assert (run.metadata, run.instructions, run.model) == ({"run_id": "r1"}, "Be kind.", "m")
     assert run.usage is not None
     assert (run.usage.completion_tokens, run.completed_at is None, run.expires_at) == (3, False, None)
+
+
+async def test_the_clients_own_helper_polls_it_to_its_end(fake: FakeOpenAI, talk: Talk) -> None:
+    fake.script(Answer(ABC, first_delay=0.02, interval=0.01))
+
+    run = await talk.client.beta.threads.runs.create_and_poll(
+        thread_id=talk.thread_id, assistant_id=talk.assistant_id, poll_interval_ms=10
+    )
+
+    assert run.status == "completed"
+    assert fake.runs[0].polls >= 1
 
 
 async def test_the_message_names_its_run(fake: FakeOpenAI, talk: Talk) -> None:
@@ -184,7 +188,6 @@ async def test_a_run_may_expire_while_it_waits_for_outputs(fake: FakeOpenAI, tal
     fake.script(Answer(calls=TWO, expires_after=0.02))
     run = await talk.begin()
 
-    await fake.until(lambda: bool(fake.runs))
     while run.status != "expired":
         run = await talk.look(run)
 
@@ -254,84 +257,3 @@ async def test_a_run_that_waits_for_outputs_can_be_cancelled(fake: FakeOpenAI, t
     await talk.cancel(run)
 
     assert (await talk.look(run)).status == "cancelled"
-
-
-# --- what is not there, and what is lost ----------------------------------------------------------------------------
-
-
-async def test_a_run_needs_an_assistant_that_exists(talk: Talk, http: httpx2.AsyncClient) -> None:
-    path = f"/threads/{talk.thread_id}/runs"
-    answer = await http.post(path, json={"assistant_id": "asst_none"}, headers=BETA)
-
-    assert answer.status_code == 404
-    assert answer.json()["error"]["message"] == "No assistant found with id 'asst_none'."
-
-
-@pytest.mark.parametrize("poll_faults", [(), (None, Fault.VANISHED)])
-async def test_a_run_may_vanish(fake: FakeOpenAI, talk: Talk, poll_faults: tuple[Fault | None, ...]) -> None:
-    fake.script(Answer(ABC, fault=None if poll_faults else Fault.VANISHED, poll_faults=poll_faults))
-    run = await talk.begin()
-    if poll_faults:
-        await talk.look(run)
-
-    for _ in range(2):
-        with pytest.raises(openai.NotFoundError, match=f"No run found with id '{run.id}'"):
-            await talk.look(run)
-    assert [one async for one in talk.client.beta.threads.runs.list(talk.thread_id)] == []
-
-
-@pytest.mark.parametrize("at_creation", [True, False])
-async def test_a_thread_may_vanish(fake: FakeOpenAI, talk: Talk, at_creation: bool) -> None:
-    gone = Fault.THREAD_VANISHED
-    fake.script(Answer(fault=gone) if at_creation else Answer(poll_faults=(gone,)))
-
-    for _ in range(2):
-        with pytest.raises(openai.NotFoundError, match=f"No thread found with id '{talk.thread_id}'"):
-            await talk.look(await talk.begin())
-    assert fake.runs_created() == (0 if at_creation else 1)
-
-
-@pytest.mark.parametrize("fault", [Fault.RATE_LIMITED, Fault.SERVER_ERROR, Fault.OVERLOADED, Fault.UNAUTHORIZED])
-async def test_an_http_error_comes_at_the_creation_or_at_a_look(fake: FakeOpenAI, talk: Talk, fault: Fault) -> None:
-    fake.script(Answer(ABC, fault=fault), Answer(ABC, poll_faults=(fault,)))
-
-    with pytest.raises(openai.APIStatusError):
-        await talk.begin()
-    run = await talk.begin()
-    with pytest.raises(openai.APIStatusError):
-        await talk.look(run)
-
-    assert (await talk.look(run)).status == "completed"
-    assert fake.runs_created() == 1
-
-
-@pytest.mark.parametrize("fault", [Fault.LOST_BY_RESET, Fault.LOST_BY_STALL])
-async def test_a_run_may_be_created_although_nobody_says_so(fake: FakeOpenAI, talk: Talk, fault: Fault) -> None:
-    fake.script(Answer(ABC, fault=fault))
-
-    with pytest.raises(openai.APIConnectionError):
-        await talk.hasty().begin(run_id="r1")
-
-    [run] = [one async for one in talk.client.beta.threads.runs.list(talk.thread_id)]
-    assert (run.metadata, run.status) == ({"run_id": "r1"}, "completed")
-    assert fake.runs_created("r1") == 1
-    assert [(one.id, one.kind) for one in fake.runs] == [(run.id, "thread.run")]
-
-
-async def test_the_metadata_of_a_run_can_be_changed(fake: FakeOpenAI, talk: Talk) -> None:
-    run = await talk.begin(run_id="r1")
-
-    changed = await talk.client.beta.threads.runs.update(run.id, thread_id=talk.thread_id, metadata={"seen": "yes"})
-
-    assert changed.metadata == {"seen": "yes"}
-    assert fake.runs[0].metadata == {"seen": "yes"}
-    assert fake.runs_created("r1") == 1
-
-
-async def test_a_look_may_come_with_headers(fake: FakeOpenAI, talk: Talk) -> None:
-    fake.script(Answer(ABC, poll_headers={"openai-poll-after-ms": "250"}))
-    run = await talk.begin()
-
-    raw = await talk.client.beta.threads.runs.with_raw_response.retrieve(run.id, thread_id=talk.thread_id)
-
-    assert raw.headers["openai-poll-after-ms"] == "250"

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import httpx2
 import openai
 import pytest
 from openai import AsyncOpenAI
 
-from tests.fakes.openai_server import Answer, FakeOpenAI, Fault, openai_server
+from tests.fakes.openai_server import FakeOpenAI, openai_server
 from tests.fakes.openai_server.client import real_client, whole
-from tests.fakes.openai_server.threads_client import BETA, Talk, assistants_are_deprecated, talking
+from tests.fakes.openai_server.threads_client import BETA, Talk, assistants_are_deprecated
 
 pytestmark = assistants_are_deprecated
-
-
-@pytest.fixture
-async def talk(fake: FakeOpenAI) -> AsyncIterator[Talk]:
-    async with talking(fake) as one:
-        yield one
 
 
 # --- who is served --------------------------------------------------------------------------------------------------
@@ -156,26 +148,3 @@ async def test_a_message_without_role_or_content_is_refused(
 
     assert answer.status_code == 400
     fake.inspector.violations.clear()
-
-
-# --- trouble at a route ---------------------------------------------------------------------------------------------
-
-
-async def test_a_route_may_be_in_trouble_for_some_requests(fake: FakeOpenAI, talk: Talk) -> None:
-    fake.trouble("GET /threads/{thread_id}/messages", None, Fault.OVERLOADED)
-
-    assert await talk.said() == ["hi"]
-    with pytest.raises(openai.InternalServerError):
-        await talk.said()
-    assert await talk.said() == ["hi"]
-
-
-async def test_what_is_lost_is_done_all_the_same(fake: FakeOpenAI, talk: Talk) -> None:
-    fake.script(normal=Answer(("unheard",)))
-    fake.trouble("POST /threads/{thread_id}/messages", Fault.LOST_BY_RESET, Fault.RESET_BEFORE_HEADERS)
-
-    for text in ("lost", "not even that"):
-        with pytest.raises(openai.APIConnectionError):
-            await talk.say(text)
-
-    assert await talk.said() == ["hi", "lost"]
