@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -130,11 +131,21 @@ async def test_a_reply_may_be_a_refusal_or_nothing(fake: FakeOpenAI, talk: Talk)
     assert len(replies) == 1
 
 
-@pytest.mark.parametrize("answer", [Answer(fault=Fault.EXPIRED), Answer(fault=Fault.STUCK, expires_after=0.02)])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(fault=Fault.EXPIRED),
+        Answer(fault=Fault.STUCK, expires_after=0.02),
+        Answer(first_delay=0.03, expires_after=0.02),
+    ],
+)
 async def test_a_run_may_expire(fake: FakeOpenAI, talk: Talk, answer: Answer) -> None:
     fake.script(answer)
 
-    assert (await talk.settled(await talk.begin())).status == "expired"
+    await talk.settled(await talk.begin())
+    await asyncio.sleep(answer.first_delay)
+
+    assert fake.runs[0].status == "expired"
     assert (await talk.say("next")).status == "completed"
 
 

@@ -6,6 +6,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal, TypeAlias
 
 from tests.fakes.openai_server.events import ERRORS, INCOMPLETE
@@ -47,10 +48,9 @@ class Run:
             return GONE
         if self._cancelled is not None:
             return self._after_cancel(now)
-        status = self._course(now - self._began)
-        if self.kind == "thread.run" and status in ACTIVE and now - self._created >= self.answer.expires_after:
-            return "expired"
-        return status
+        expiry = self._created + self.answer.expires_after if self.kind == "thread.run" else inf
+        status = self._course(min(now, expiry) - self._began)
+        return "expired" if now >= expiry and status in ACTIVE else status
 
     @property
     def active(self) -> bool:
