@@ -10,6 +10,7 @@ from openai import AsyncOpenAI
 
 from tests.fakes.openai_server import FakeOpenAI, openai_server
 from tests.fakes.openai_server.client import plain_client, real_client
+from tests.fakes.openai_server.threads_client import Talk, talking
 
 
 @pytest.fixture
@@ -30,3 +31,9 @@ async def client(fake: FakeOpenAI) -> AsyncIterator[AsyncOpenAI]:
 async def http(fake: FakeOpenAI) -> AsyncIterator[httpx2.AsyncClient]:
     async with plain_client(fake.base_url) as plain:
         yield plain
+
+
+@pytest.fixture
+async def talk(fake: FakeOpenAI) -> AsyncIterator[Talk]:
+    async with talking(fake) as one:
+        yield one

@@ -12,17 +12,22 @@ from pathlib import Path
 import httpx2
 import openai
 import pytest
+from openai import AsyncOpenAI
 
+from tests.fakes.openai_server import FakeOpenAI
 from tests.fakes.openai_server.client import (
     STREAM,
+    begun,
     deltas,
     described,
+    over,
     plain_client,
     real_client,
     told,
     told_until,
     whole,
 )
+from tests.fakes.openai_server.threads_client import Talk, assistants_are_deprecated
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -85,6 +90,40 @@ async def test_a_process_is_controlled_over_http() -> None:
         assert (await whole(client)).output_text == "You said: hi"
 
 
+async def test_a_process_calls_a_function_first_and_counts_its_runs() -> None:
+    async with process("--interval", "0", "--call", 'look={"up": 1}', "--reply", "Done.") as (_, url):
+        async with real_client(url) as client:
+            asked = await over(client, await begun(client, run_id="r1"))
+            [call] = [item for item in asked.output if item.type == "function_call"]
+            done = await client.responses.create(
+                model="m",
+                input=[{"type": "function_call_output", "call_id": call.call_id, "output": "1"}],
+                previous_response_id=asked.id,
+            )
+            assert (call.name, call.arguments, done.output_text) == ("look", '{"up": 1}', "Done.")
+        async with httpx2.AsyncClient(base_url=f"{url.removesuffix('/v1')}/_control") as control:
+            counted = (await control.get("/runs")).json()
+            assert (counted["created"], counted["per_run_id"]) == (2, {"r1": 1})
+
+
+@assistants_are_deprecated
+async def test_assistants_go_and_come_back_by_script(
+    fake: FakeOpenAI, talk: Talk, client: AsyncOpenAI, http: httpx2.AsyncClient
+) -> None:
+    script = f"{fake.base_url.removesuffix('/v1')}/_control/script"
+
+    await http.post(script, json={"assistants_gone": True, "moderations": [{"flagged": ["hate"]}]})
+    with pytest.raises(openai.NotFoundError):
+        await talk.said()
+    assert (await client.moderations.create(input="hi")).results[0].flagged
+
+    troubles = {"GET /threads/{thread_id}/messages": [None, "overloaded"]}
+    await http.post(script, json={"assistants_gone": False, "troubles": troubles})
+    assert await talk.said() == ["hi"]
+    with pytest.raises(openai.InternalServerError):
+        await talk.said()
+
+
 @described
 async def test_a_process_shows_violations_and_can_be_told_not_to_look() -> None:
     for arguments, count in (((), 1), (("--no-validate",), 0)):
@@ -95,7 +134,16 @@ async def test_a_process_shows_violations_and_can_be_told_not_to_look() -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["{", "[]", '{"answer": []}', '{"answers": [{"fault": "none such"}]}', '{"normal": {"delay": 1}}']
+    "script",
+    [
+        "{",
+        "[]",
+        '{"answers": [{"calls": [{"nam": "x"}]}]}',
+        '{"images": [{"first_delay": 1}]}',
+        '{"answer": []}',
+        '{"answers": [{"fault": "none such"}]}',
+        '{"normal": {"delay": 1}}',
+    ],
 )
 async def test_a_script_that_makes_no_sense_is_refused(http: httpx2.AsyncClient, script: str) -> None:
     answer = await http.post(f"{str(http.base_url).removesuffix('/v1/')}/_control/script", content=script)

@@ -115,10 +115,10 @@ async def test_a_wrong_body_is_refused_in_openais_shape(http: httpx2.AsyncClient
 
 
 async def test_an_unknown_path_is_refused_in_openais_shape(http: httpx2.AsyncClient) -> None:
-    answer = await http.post("/assistants", json={})
+    answer = await http.post("/none_such", json={})
 
     assert answer.status_code == 404
-    assert answer.json()["error"]["message"] == "Invalid URL (POST /v1/assistants)"
+    assert answer.json()["error"]["message"] == "Invalid URL (POST /v1/none_such)"
 
 
 # --- the script -----------------------------------------------------------------------------------------------------

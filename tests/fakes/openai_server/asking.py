@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tests.fakes.openai_server.faults import Denial
+from tests.fakes.openai_server.faults import Denial, Denied
 from tests.fakes.openai_server.objects import Json
 
 BAD_KEY = "bad-key"
@@ -41,6 +41,13 @@ def body_denial(body: Json) -> Denial | None:
     if not isinstance(body.get("stream"), bool | None):
         return Denial(400, "Invalid type for 'stream': expected a boolean.", code="invalid_type", param="stream")
     return _not_served(body)
+
+
+def wants(body: Json, name: str) -> None:
+    """Raises `Denied` where the field is missing."""
+    if body.get(name) is None:
+        message = f"Missing required parameter: '{name}'."
+        raise Denied(Denial(400, message, code="missing_required_parameter", param=name))
 
 
 def question(body: Json) -> str:

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from tests.fakes.openai_server.fake import FakeOpenAI, Recorded
-from tests.fakes.openai_server.script import parse_script
+from tests.fakes.openai_server.script_body import parse_script
 from tests.fakes.openai_server.validation import Violation
 
 _SHOWN = ("id", "kind", "metadata", "status", "created", "polls")
@@ -43,7 +43,7 @@ class Control:
             script = parse_script(await request.body())
         except msgspec.DecodeError as error:
             return JSONResponse({"error": str(error)}, 400)
-        self._fake.script(*script.answers, normal=script.normal)
+        self._fake.follow(script)
         return Response(status_code=204)
 
     async def reset(self, request: Request) -> Response:

@@ -29,6 +29,7 @@ class Fault(StrEnum):
     UNAUTHORIZED = "unauthorized"  # 401
     MODEL_NOT_FOUND = "model_not_found"  # 404
     CONVERSATION_LOCKED = "conversation_locked"  # 400
+    MODERATION_BLOCKED = "moderation_blocked"  # 400, of a picture
 
     # The connection.
     STALL_BEFORE_HEADERS = "stall_before_headers"  # nothing, until the client leaves
@@ -128,6 +129,9 @@ _PLAIN = {
         "Another process is currently operating on this conversation. Please retry in a few seconds.",
         code="conversation_locked",
         param="conversation",
+    ),
+    Fault.MODERATION_BLOCKED: Denial(
+        400, "Your request was rejected by the safety system.", "image_generation_user_error", "moderation_blocked"
     ),
     Fault.THREAD_VANISHED: Denial(404, "Conversation not found.", param="conversation"),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
 
 from tests.fakes.openai_server.encoding import JSON, SSE, encode_json, sse
@@ -14,7 +14,7 @@ from tests.fakes.openai_server.script import Answer
 from tests.fakes.openai_server.steps import Body, Event, Head, Headers, Reset, Send, Stall, Step, Wait
 
 SURPRISE = "surprise"
-_LOST = frozenset({Fault.LOST_BY_STALL, Fault.LOST_BY_RESET})
+LOST = frozenset({Fault.LOST_BY_STALL, Fault.LOST_BY_RESET})
 
 
 def plan(telling: Telling, answer: Answer, *, stream: bool) -> Iterator[Step]:
@@ -40,7 +40,17 @@ def creates(fault: Fault | None, *, stream: bool) -> bool:
     """Whether there is a Response, or a run, after all."""
     if fault is Fault.ERROR_EVENT:
         return stream
-    return fault in _LOST or in_place_of_answer(fault, 0) is None
+    return fault in LOST or in_place_of_answer(fault, 0) is None
+
+
+def at_creation(fault: Fault | None) -> Fault | None:
+    """What goes wrong with the request that creates a run; the rest comes later."""
+    match fault:
+        case Fault.ERROR_EVENT:
+            return Fault.SERVER_ERROR
+        case Fault.UNKNOWN_STATUS:
+            return None
+    return fault
 
 
 def denied(denial: Denial) -> Body:
@@ -135,6 +145,11 @@ def _half(body: Json, fault: Fault) -> Iterator[Step]:
             yield Stall()
         case Fault.RESET:
             yield Reset()
+
+
+def after(seconds: float, steps: Iterable[Step]) -> Iterator[Step]:
+    yield from _pause(seconds)
+    yield from steps
 
 
 def _pause(seconds: float) -> Iterator[Step]:

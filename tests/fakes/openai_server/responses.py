@@ -10,11 +10,12 @@ from starlette.routing import Route
 from tests.fakes.openai_server.asking import body_denial, question, unanswered
 from tests.fakes.openai_server.events import Telling
 from tests.fakes.openai_server.fake import FakeOpenAI
-from tests.fakes.openai_server.faults import Denial, Denied, Fault
+from tests.fakes.openai_server.faults import Denial, Denied
+from tests.fakes.openai_server.kept import keep
 from tests.fakes.openai_server.objects import Json
 from tests.fakes.openai_server.outputs import calls, output
-from tests.fakes.openai_server.plan import creates, plan, shown
-from tests.fakes.openai_server.runs import GONE, KEPT_RUNS, Run
+from tests.fakes.openai_server.plan import at_creation, creates, plan, shown
+from tests.fakes.openai_server.runs import GONE, Run
 from tests.fakes.openai_server.script import Answer
 from tests.fakes.openai_server.serving import Asked, Desk, Told, whole
 
@@ -62,7 +63,7 @@ class Responses:
 
     def delete(self, asked: Asked) -> Told:
         run, _ = self._kept(asked.path["response_id"])
-        del self._fake.responses[run.id]
+        del self._fake.kept.responses[run.id]
         return whole({"id": run.id, "object": "response", "deleted": True})
 
     def _at_once(self, body: Json, answer: Answer) -> Told:
@@ -83,16 +84,11 @@ class Responses:
         if creates(answer.fault, stream=stream):
             self._fake.begin_run(run)
             if body.get("store") is not False:
-                self._keep(run, telling)
+                keep(self._fake.kept.responses, run.id, (run, telling))
         return run, telling
 
-    def _keep(self, run: Run, telling: Telling) -> None:
-        self._fake.responses[run.id] = (run, telling)
-        if len(self._fake.responses) > KEPT_RUNS:
-            del self._fake.responses[next(iter(self._fake.responses))]
-
     def _kept(self, response_id: str) -> tuple[Run, Telling]:
-        kept = self._fake.responses.get(response_id)
+        kept = self._fake.kept.responses.get(response_id)
         if kept is None:
             raise Denied(Denial(404, f"Response with id '{response_id}' not found."))
         return kept
@@ -105,19 +101,9 @@ class Responses:
 
     def _unanswered(self, body: Json) -> Denial | None:
         previous = body.get("previous_response_id")
-        kept = self._fake.responses.get(previous) if previous else None
+        kept = self._fake.kept.responses.get(previous) if previous else None
         if previous and kept is None:
             message = f"Previous response with id '{previous}' not found."
             return Denial(400, message, code="previous_response_not_found", param="previous_response_id")
         earlier = [call.call_id for call in calls(kept[1].items)] if kept else []
         return unanswered(body["input"] if isinstance(body["input"], list) else [], earlier)
-
-
-def at_creation(fault: Fault | None) -> Fault | None:
-    """What goes wrong with the request that creates a run; the rest comes later."""
-    match fault:
-        case Fault.ERROR_EVENT:
-            return Fault.SERVER_ERROR
-        case Fault.UNKNOWN_STATUS:
-            return None
-    return fault

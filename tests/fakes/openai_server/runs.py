@@ -6,6 +6,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal, TypeAlias
 
 from tests.fakes.openai_server.events import ERRORS, INCOMPLETE
@@ -33,11 +34,11 @@ class Run:
     answer: Answer
     items: tuple[Item, ...]
     polls: int = 0
-    _created: float = field(default_factory=time.monotonic, repr=False)
-    _began: float = field(default_factory=time.monotonic, repr=False)
-    _cancelled: float | None = field(default=None, repr=False)
-    _polls_before: int = field(default=0, repr=False)
-    _vanished: bool = field(default=False, repr=False)
+    _created: float = field(init=False, default_factory=time.monotonic, repr=False)
+    _began: float = field(init=False, default_factory=time.monotonic, repr=False)
+    _cancelled: float | None = field(init=False, default=None, repr=False)
+    _polls_before: int = field(init=False, default=0, repr=False)
+    _vanished: bool = field(init=False, default=False, repr=False)
 
     @property
     def status(self) -> str:
@@ -47,10 +48,9 @@ class Run:
             return GONE
         if self._cancelled is not None:
             return self._after_cancel(now)
-        status = self._course(now - self._began)
-        if self.kind == "thread.run" and status in ACTIVE and now - self._created >= self.answer.expires_after:
-            return "expired"
-        return status
+        expiry = self._created + self.answer.expires_after if self.kind == "thread.run" else inf
+        status = self._course(min(now, expiry) - self._began)
+        return "expired" if now >= expiry and status in ACTIVE else status
 
     @property
     def active(self) -> bool:

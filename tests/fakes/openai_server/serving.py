@@ -15,7 +15,7 @@ from tests.fakes.openai_server.encoding import encoded
 from tests.fakes.openai_server.fake import FakeOpenAI
 from tests.fakes.openai_server.faults import Denial, Denied, Fault
 from tests.fakes.openai_server.objects import Json
-from tests.fakes.openai_server.plan import denied
+from tests.fakes.openai_server.plan import LOST, denied, in_place_of_answer
 from tests.fakes.openai_server.steps import Body, Step
 from tests.fakes.openai_server.wire import Played
 
@@ -24,8 +24,9 @@ NOT_JSON = Denial(400, "We could not parse the JSON body of your request.")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`body` is empty where there was none; `violation`: what OpenAI's description says against it."""
+    """`where`: "GET /v1/models". `body` is empty where there was none; `violation`: of the description."""
 
+    where: str
     body: Json
     path: Mapping[str, str]
     query: Mapping[str, str]
@@ -48,6 +49,16 @@ Handle: TypeAlias = Callable[[Asked], Told]
 
 def whole(body: Json) -> Told:
     return Told([Body(200, body)])
+
+
+def _troubled(fault: Fault | None, handle: Handle, asked: Asked) -> Told:
+    """What is lost is done all the same."""
+    instead = in_place_of_answer(fault, 1.0)
+    if instead is None:
+        return handle(asked)
+    if fault in LOST:
+        handle(asked)
+    return Told([instead])
 
 
 class Desk:
@@ -74,7 +85,9 @@ class Desk:
         violation = self._fake.inspector.request(request.method, path, body)
         message = violation.message if violation else None
         try:
-            return handle(Asked(body, request.path_params, request.query_params, request.headers, message))
+            where = f"{request.method} {request.url.path}"
+            asked = Asked(where, body, request.path_params, request.query_params, request.headers, message)
+            return _troubled(self._fake.trouble_at(f"{request.method} {path}"), handle, asked)
         except Denied as refusal:
             return Told([denied(refusal.denial)])
 
