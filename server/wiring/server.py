@@ -77,10 +77,10 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
     async with AsyncExitStack() as stack:
         verifier, pool = await open_auth(settings, stack)
         store = await open_store(settings, stack)
-        tools = Tools()
-        provider = await open_provider(settings, tools, stack)
-        catalog = await open_catalog(settings, store)
         metrics, bell = Metrics(), MemoryBell()
+        tools = Tools()
+        provider = await open_provider(settings, tools, metrics, stack)
+        catalog = await open_catalog(settings, store)
         hub = Hub(metrics)
         router = Router(hub, hub, websocket.encode, window=settings.delta_window_ms / 1000)
         tenure = Tenure(hub, store, expiring, time.time)

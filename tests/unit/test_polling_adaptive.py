@@ -153,7 +153,7 @@ def test_any_durations_make_a_schedule(seconds: list[float]) -> None:
 
 
 def test_an_interval_costs_next_to_nothing() -> None:
-    """Least CPU time of several, because the machine is never quiet. The first interval of a run may need a new table."""
+    """Least CPU time of several: the machine is never quiet. The first interval of a run may need a new table."""
     seconds = drawn(10.0, 50)
     times = LookTimes(seconds, 0.1)
     assert min(microseconds(lambda: LookTimes(seconds, 0.1)) for _ in range(20)) < 1_000

@@ -94,7 +94,7 @@ class Poller:
     ) -> None:
         self._pacing = pacing
         self._bucket = bucket
-        self._clock = clock
+        self.clock = clock
         self._random = random
         self._jitter = jitter
         self._faults = faults or Faults()
@@ -116,7 +116,7 @@ class Poller:
 
         Raises `DeadlinePassed`; `Unavailable` as `look` does, if it does too often in a row; all else that it raises.
         """
-        now = self._clock.time()
+        now = self.clock.time()
         begun_at = now if begun_at is None else begun_at
         watch = Watch(kind, begun_at, math.inf if deadline is None else deadline, seen_at=begun_at)
         try:
@@ -126,7 +126,7 @@ class Poller:
 
     async def _until_over(self, watch: Watch, look: Callable[[], Awaitable[Poll[T]]]) -> T:
         pace = self._pacing.begin(watch.kind)
-        interval, bound = self._jittered(pace(0, 0)) - (self._clock.time() - watch.begun_at), 0.0
+        interval, bound = self._jittered(pace(0, 0)) - (self.clock.time() - watch.begun_at), 0.0
         while True:
             await self._rest(watch, interval, bound)
             try:
@@ -139,20 +139,20 @@ class Poller:
                 if self._is_over(poll.status):
                     self._learn(watch, poll.status)
                     return poll.found
-                elapsed = self._clock.time() - watch.begun_at
+                elapsed = self.clock.time() - watch.begun_at
                 interval, bound = self._jittered(pace(elapsed, elapsed - watch.asking)), poll.retry_after or 0.0
-            if self._clock.time() >= watch.deadline:
+            if self.clock.time() >= watch.deadline:
                 raise DeadlinePassed
 
     async def _rest(self, watch: Watch, interval: float, bound: float) -> None:
         """Until a look is due and allowed; at the latest until the deadline, where one is due in any case."""
-        left = max(0.0, watch.deadline - self._clock.time())
-        await self._clock.sleep(min(max(interval, bound, 0.0), left))
-        if bound > left or not await self._bucket.take(max(0.0, watch.deadline - self._clock.time())):
+        left = max(0.0, watch.deadline - self.clock.time())
+        await self.clock.sleep(min(max(interval, bound, 0.0), left))
+        if bound > left or not await self._bucket.take(max(0.0, watch.deadline - self.clock.time())):
             raise DeadlinePassed
 
     async def _ask(self, watch: Watch, look: Callable[[], Awaitable[Poll[T]]]) -> Poll[T]:
-        asked_at = self._clock.time()
+        asked_at = self.clock.time()
         watch.polls += 1
         try:
             poll = await look()
@@ -161,7 +161,7 @@ class Poller:
             watch.faults_in_a_row += 1
             raise
         finally:
-            watch.asking += self._clock.time() - asked_at
+            watch.asking += self.clock.time() - asked_at
         watch.faults_in_a_row = 0
         if not self._is_over(poll.status):
             watch.seen_at = asked_at
@@ -176,7 +176,7 @@ class Poller:
         return False
 
     def _learn(self, watch: Watch, status: str) -> None:
-        now = self._clock.time()
+        now = self.clock.time()
         gap = now - watch.seen_at
         watch.lag = gap / 2
         if status not in CUT_SHORT:
