@@ -62,9 +62,7 @@ class Socket:
         self._server.hub.add(connection)
         return connection
 
-    async def _accept(
-        self, scope: Scope, receive: Receive, send: Send, connection: Connection
-    ) -> Conversation | None:
+    async def _accept(self, scope: Scope, receive: Receive, send: Send, connection: Connection) -> Conversation | None:
         """The person's conversation; None if the socket had to be refused after all."""
         try:
             conversation = await self._server.conversations.current(

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from server.backends.sql.database import Database
 from server.backends.sql.migrate import upgrade
 from server.backends.sql.office import SqlOffice
+from server.backends.sql.sole import SoleOffice
 
 __all__ = ["SqlOffice", "open_sql"]
 
@@ -24,10 +25,11 @@ async def open_sql(
     page_bytes: int = 256 * 1024,
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[SqlOffice]:
-    """Upgrade the schema and open the store. `sole`: nobody else has this database, so leases found in it are void."""
+    """Upgrade the schema and open the store. `sole`: no other server has it, so leases found in it are void."""
     async with Database(url) as database:
         await asyncio.to_thread(upgrade, database.engine)
-        store = SqlOffice(
+        kind = SoleOffice if sole else SqlOffice
+        store = kind(
             database, clock=clock, lease_seconds=lease_seconds, most_waiting=most_waiting, page_bytes=page_bytes
         )
         if sole:
