@@ -73,7 +73,7 @@ class Socket:
             return None
         await receive()
         subprotocol = SUBPROTOCOL if SUBPROTOCOL in subprotocols(scope) else None
-        await send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
+        scope["extensions"][EXTENSION].accept(subprotocol)
         return conversation
 
     async def _serve(self, connection: Connection, conversation: Conversation, receive: Receive) -> None:
