@@ -13,6 +13,7 @@ import re
 import time
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Final, NoReturn, cast
 
 import structlog
@@ -89,12 +90,12 @@ class CognitoVerifier:
     async def _signed(self, token: str) -> dict[str, object]:
         """The claims of a token whose form, header and signature are in order."""
         header, payload, signature = _segments(token)
-        key = await self._keys.find(_kid(_object(header, "header")))
+        kid, claims, signed_with = _kid(header), _decode(payload), _decode(signature)
+        key = await self._keys.find(kid)
         if key is None:
             _refuse("unknown_key")
-        signed = token[: token.rindex(".")].encode()
-        _require(key.verify(signed, signature) is True, "signature")
-        return _object(payload, "payload")
+        _require(key.verify(f"{header}.{payload}".encode(), signed_with) is True, "signature")
+        return _object(claims, "payload")
 
     def _principal(self, claims: Mapping[str, object]) -> Principal:
         _require(claims.get("iss") == self._issuer, "issuer")
@@ -149,19 +150,19 @@ def _require(holds: bool, reason: str) -> None:
         raise _Fault(reason)
 
 
-def _segments(token: object) -> tuple[bytes, bytes, bytes]:
-    """Header, payload and signature of a token in compact form: ASCII, not large, all of canonical base64url."""
+def _segments(token: object) -> list[str]:
+    """Header, payload and signature of a token in compact form: ASCII, not large."""
     if not isinstance(token, str):
         _refuse("type")
     _require(len(token) <= LARGEST_TOKEN, "size")
     _require(token.isascii(), "form")
     segments = token.split(".", 3)
     _require(len(segments) == 3 and all(segments), "form")
-    header, payload, signature = map(_decode, segments)
-    return header, payload, signature
+    return segments
 
 
 def _decode(segment: str) -> bytes:
+    """Of canonical base64url."""
     standard = segment.encode().translate(_TO_STANDARD) + b"=" * (-len(segment) % 4)
     try:
         decoded = a2b_base64(standard)
@@ -197,7 +198,11 @@ def _not_a_number(_: str) -> NoReturn:
 _JSON = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_not_a_number)
 
 
-def _kid(header: Mapping[str, object]) -> str:
+# Tokens of one key begin alike.
+@lru_cache(maxsize=64)
+def _kid(segment: str) -> str:
+    """The key that a header names, which is in order otherwise too."""
+    header = _object(_decode(segment), "header")
     _require(header.keys() <= _HEADER_KEYS, "header_keys")
     _require(header.get("alg") == ALGORITHM, "algorithm")
     kind = header.get("typ", "JWT")
