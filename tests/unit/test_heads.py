@@ -14,7 +14,7 @@ import pytest
 
 from server.backends.sql import SqlOffice, open_sql
 from server.backends.sql.heads import Heads
-from server.model import Conversation, Draft, InboundMessage
+from server.model import Conversation, DeadLetter, Draft, InboundMessage, Question
 
 HEAD = Conversation("c_1", "anna", "websocket", "a", "epoch", 0, 0, 0, 0)
 
@@ -102,6 +102,12 @@ async def test_what_an_operator_asks_again_from_another_process_is_seen_at_once(
     async with open_sql(path, sole=False, lease_seconds=30, most_waiting=10) as operator:
         await operator.requeue(await operator.dead_letter(opened.id, 1))
     assert [(await current(store)).offset for _ in range(3)] == [3, 3, 3]
+
+
+async def test_a_letter_that_was_not_on_file_is_asked_again_all_the_same(store: SqlOffice) -> None:
+    opened = [await current(store) for _ in range(2)][-1]
+    await store.requeue(DeadLetter(opened.id, "anna", Question(1, "m1", "hi", 0), "timeout", 1, 0))
+    assert [(await current(store)).offset for _ in range(3)] == [1, 1, 1]
 
 
 async def test_a_message_whose_sender_no_longer_waits_is_seen_when_it_is_there(store: SqlOffice) -> None:
