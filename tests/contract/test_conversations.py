@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from server.errors import NotFound
+from server.model import Draft
 from tests.contract.conftest import Clock, Opener, Store
 
 
@@ -67,3 +68,42 @@ async def test_what_was_made_is_there_after_opening_again(open_store: Opener) ->
         made = await before.current("anna", "websocket", "a")
     async with open_store() as after:
         assert await after.current("anna", "websocket", "a") == made
+
+
+async def test_the_current_one_is_shown_as_it_is_after_every_change(store: Store, clock: Clock) -> None:
+    from tests.contract.test_log import answer, say
+
+    async def at() -> tuple[int, int]:
+        both = await asyncio.gather(*(store.current("anna", "websocket", "a") for _ in range(2)))
+        again = await store.current("anna", "websocket", "a")
+        assert [*both, again] == [await store.find("anna", again.id)] * 3
+        return again.offset, again.answered
+
+    assert await at() == (0, 0)
+    conversation_id = (await store.current("anna", "websocket", "a")).id
+    clock.now += 1
+    await say(store, conversation_id, "m1")
+    assert await at() == (1, 0)
+    await answer(store, conversation_id, Draft("sorry", "error", code="timeout"))
+    assert await at() == (2, 1)
+    await store.requeue(await store.dead_letter(conversation_id, 1))
+    assert await at() == (3, 1)
+    await answer(store, conversation_id)
+    assert await at() == (4, 3)
+    await say(store, conversation_id, "m1")
+    assert await at() == (4, 3)
+    assert (await store.create("anna", "websocket", "a")).id != conversation_id
+    assert await at() == (0, 0)
+
+
+async def test_changes_and_looks_at_the_same_time_leave_the_current_one_as_it_is(store: Store) -> None:
+    from tests.contract.test_log import say
+
+    opened = await store.current("anna", "websocket", "a")
+    for number in range(1, 4):
+        await asyncio.gather(
+            *(store.current("anna", "websocket", "a") for _ in range(5)),
+            say(store, opened.id, f"m{number}"),
+            *(store.current("anna", "websocket", "a") for _ in range(5)),
+        )
+        assert (await store.current("anna", "websocket", "a")).offset == number

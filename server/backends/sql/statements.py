@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, exists, insert, select, update
 
 from server.backends.sql.schema import (
     claims,
@@ -27,6 +27,7 @@ CURRENT = (
         current_conversations.c.person == bindparam("person"), current_conversations.c.channel == bindparam("channel")
     )
 )
+HEAD = CURRENT.add_columns(exists().where(dead_letters.c.conversation_id == conversations.c.id).label("has_letters"))
 RECENT = (
     select(conversations)
     .where(conversations.c.person == bindparam("person"))

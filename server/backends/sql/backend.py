@@ -1,0 +1,10 @@
+"""All that is kept, in one database."""
+
+from __future__ import annotations
+
+from server.backends.sql.office import SqlOffice
+from server.backends.sql.runs import SqlRuns
+
+
+class SqlBackend(SqlOffice, SqlRuns):
+    """Implements the ports Conversations, Log, Leases, Runs, SignOuts and DeadLetters."""
