@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from server.channels.websocket import frames
 from server.entrypoints.chat.address import Address, Identity
-from server.entrypoints.chat.verdict import Again, Retreat, Stop, Verdict, after_close, after_refusal
+from server.entrypoints.chat.verdict import Again, Stop, Verdict, after_close, after_refusal, delays
 from server.errors import ServerError
 
 GREETING_SECONDS = 10.0
@@ -59,7 +59,7 @@ class Link:
         self._lost = lost
         self._clock = clock
         self.model = ""
-        self._retreat = Retreat()
+        self._delays = delays()
         self._unsent: asyncio.Queue[bytes] = asyncio.Queue(MOST_UNSENT)
         self._socket: ClientConnection | None = None
         self._after: float | None = None
@@ -70,15 +70,19 @@ class Link:
         self._heard = 0
 
     @property
+    def is_open(self) -> bool:
+        return self._socket is not None
+
+    @property
     def status(self) -> str:
-        """In a few words; none while it is connected."""
-        if self._socket is not None:
-            return ""
+        """In a few words."""
+        if self.is_open:
+            return "connected"
         left = self._next_try - self._clock()
         return f"reconnecting in {int(left) + 1} s" if left > 0 else "connecting"
 
     def send(self, frame: frames.ClientFrame) -> None:
-        """On the present connection. One that takes nothing any more is dropped."""
+        """One that takes nothing any more is dropped."""
         try:
             self._unsent.put_nowait(msgspec.json.encode(frame))
         except asyncio.QueueFull:
@@ -105,7 +109,7 @@ class Link:
         """What the server asked for, the first time; else ours."""
         hint = verdict.after if self._after is None else self._after
         self._after = None
-        return self._retreat.next() if hint is None else hint
+        return next(self._delays) if hint is None else hint
 
     async def _connection(self) -> Verdict:
         try:
@@ -145,7 +149,7 @@ class Link:
                 self._socket = None
                 writing.cancel()
         if self._heard > GREETING_FRAMES or self._clock() - began > STEADY_SECONDS:
-            self._retreat.failures = 0
+            self._delays = delays()
             self._left_at = self._clock()
         return self._final or after_close(socket.close_code, socket.close_reason)
 
@@ -175,4 +179,7 @@ class Link:
         if isinstance(frame, frames.Disconnecting):
             self._after = max(frame.after_ms / 1000, SHORTEST_DELAY)
             self._final = None if frame.reconnect else Stop("The server ended the connection for good.")
-        self._received(frame)
+        if isinstance(frame, frames.TokenExpiring) and self._identity.renewable:
+            self.send(frames.RefreshToken(self._identity.token()))
+        else:
+            self._received(frame)

@@ -37,21 +37,21 @@ class Requests:
         return len(self._waiting)
 
     @property
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         return len(self._waiting) >= MOST_WAITING
+
+    @property
+    def is_resuming(self) -> bool:
+        return any(isinstance(one.frame, frames.Resume) for one in self._waiting)
+
+    @property
+    def is_overdue(self) -> bool:
+        sent_at = self._waiting[0].sent_at if self._waiting else None
+        return sent_at is not None and self._clock() - sent_at > ANSWER_SECONDS
 
     @property
     def messages(self) -> int:
         return sum(isinstance(one.frame, frames.SendMessage) for one in self._waiting)
-
-    @property
-    def resuming(self) -> bool:
-        return any(isinstance(one.frame, frames.Resume) for one in self._waiting)
-
-    @property
-    def overdue(self) -> bool:
-        sent_at = self._waiting[0].sent_at if self._waiting else None
-        return sent_at is not None and self._clock() - sent_at > ANSWER_SECONDS
 
     def add(self, frame: frames.ClientFrame) -> None:
         self._waiting.append(Request(frame))
@@ -78,23 +78,22 @@ class Requests:
         """What has its answer now, if it was waited for."""
         return self._waiting.popleft().frame if self.head(kind, message_id) else None
 
-    def try_again(self, hint: float | None) -> float | None:
+    def try_again(self, hint: float) -> float | None:
         """The one asked last, after so many seconds; None when it was tried often enough."""
         request = self._waiting[0]
         request.tries += 1
         if request.tries >= MOST_TRIES:
             return None
         request.sent_at = None
-        delay: float = max(min(FIRST_DELAY * 2 ** (request.tries - 1), LONGEST_DELAY), hint or 0)
+        delay: float = max(min(FIRST_DELAY * 2 ** (request.tries - 1), LONGEST_DELAY), hint)
         self._not_before = self._clock() + delay
         return delay
 
     def drop(self, message_id: str) -> bool:
         """A message that was not sent yet, and now will not be."""
         for one in self._waiting:
-            frame = one.frame
             untouched = one.sent_at is None and not one.tries
-            if untouched and isinstance(frame, frames.SendMessage) and frame.message_id == message_id:
+            if untouched and isinstance(one.frame, frames.SendMessage) and one.frame.message_id == message_id:
                 self._waiting.remove(one)
                 return True
         return False

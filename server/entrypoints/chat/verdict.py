@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -44,16 +45,12 @@ class Problems(msgspec.Struct):
     error: Problem
 
 
-@dataclass(slots=True)
-class Retreat:
+def delays() -> Iterator[float]:
     """Seconds until the next try: doubling, half of them at random."""
-
-    failures: int = 0
-
-    def next(self) -> float:
-        delay: float = min(FIRST_DELAY * 2**self.failures, LONGEST_DELAY)
-        self.failures += 1
-        return delay * random.uniform(0.5, 1)  # noqa: S311
+    delay = FIRST_DELAY
+    while True:
+        yield delay * random.uniform(0.5, 1)  # noqa: S311
+        delay = min(2 * delay, LONGEST_DELAY)
 
 
 def after_close(code: int | None, reason: str | None) -> Verdict:
@@ -65,7 +62,10 @@ def after_close(code: int | None, reason: str | None) -> Verdict:
 
 def after_refusal(status: int, body: bytes, retry_after: str | None, *, renewable: bool) -> Verdict:
     """An HTTP answer in place of a socket."""
-    problem = read(body)
+    try:
+        problem = msgspec.json.decode(body, type=Problems).error
+    except msgspec.MsgspecError:
+        problem = Problem()
     why = problem.message.rstrip(".") or "no reason given"
     if problem.code == "expired_token" and not renewable:
         return Stop("The token has expired; get a new one.")
@@ -73,17 +73,5 @@ def after_refusal(status: int, body: bytes, retry_after: str | None, *, renewabl
         return Stop("The server does not know this token: it works on another DATA_DIR, or with another user pool.")
     if status in FINAL_STATUSES:
         return Stop(f"The server refuses: {why} (HTTP {status}).")
-    return Again(f"The server does not take us in yet: {why} (HTTP {status}).", seconds(retry_after))
-
-
-def read(body: bytes) -> Problem:
-    try:
-        return msgspec.json.decode(body, type=Problems).error
-    except msgspec.MsgspecError:
-        return Problem()
-
-
-def seconds(retry_after: str | None) -> float | None:
-    if retry_after is None or not retry_after.isdecimal():
-        return None
-    return min(float(retry_after), LONGEST_HINT)
+    hint = min(float(retry_after), LONGEST_HINT) if retry_after and retry_after.isdecimal() else None
+    return Again(f"The server does not take us in yet: {why} (HTTP {status}).", hint)
