@@ -247,14 +247,14 @@ async def test_a_person_types_reads_cancels_and_leaves(server: ServerProcess, pr
         assert "as anna; gpt-6-luna at 127.0.0.1 answers." in " ".join(greeting.split())
         assert not anna.shows_keys()
         anna.press("tell mee\x7f everything\r")
-        screen = await anna.until("word5")
-        assert "> tell me everything" in screen
-        assert screen.endswith("\n>\nanswering")
+        await anna.until("word5")
+        screen = await anna.until("\n>\nanswering")
+        assert "\n> tell me everything\n word0" in screen
         anna.press("and then?\r")
         await anna.until("answering, 1 more waiting")
         anna.press("\x03")
         screen = await anna.until("You said: and then?")
-        assert "\n· cancelled\n\n> and then?\nYou said: and then?\n" in screen
+        assert "\n· cancelled\n\n> and then?\nYou said: and then?" in screen
         anna.press("/quit\r")
         assert await anna.end() == 0
         assert anna.shows_keys()

@@ -27,7 +27,7 @@ class Client:
         self.shown: list[tuple[Kind | None, str]] = []
         self.sent: list[frames.ClientFrame] = []
         self.dropped = self.left = 0
-        self.talk = Talk("me", lambda: self.now, self, self, self._leave)
+        self.talk = Talk("me", lambda: self.now, self, send=self._send, drop=self._drop, leave=self._leave)
         if connected:
             self.connect(offset)
 
@@ -37,11 +37,11 @@ class Client:
     def speak(self, words: str) -> None:
         self.shown.append((SPOKEN, words))
 
-    def send(self, frame: frames.ClientFrame) -> None:
+    def _send(self, frame: frames.ClientFrame) -> None:
         assert websocket.parse(msgspec.json.encode(frame)) == frame
         self.sent.append(frame)
 
-    def drop(self) -> None:
+    def _drop(self) -> None:
         self.dropped += 1
 
     def _leave(self) -> None:
@@ -143,12 +143,12 @@ def test_a_reply_is_shown_word_by_word_after_its_question() -> None:
 
 def test_the_state_is_told_in_a_word() -> None:
     client = Client()
-    states = [client.talk.status]
+    states = [client.talk.transcript.status]
     client.enter("hi")
-    states.append(client.talk.status)
+    states.append(client.talk.transcript.status)
     for frame in (accepted(1), started(), delta(0, "Hello"), response(2, "Hello")):
         client.get(frame)
-        states.append(client.talk.status)
+        states.append(client.talk.transcript.status)
     assert states == ["", "sending", "waiting", "waiting", "answering", ""]
 
 
@@ -201,7 +201,7 @@ def test_a_question_typed_during_a_reply_waits_and_is_shown_when_its_turn_comes(
     client.get(accepted(1), started(), delta(0, "Hel"))
     client.enter("more")
     client.get(accepted(2, "me-2", "more"))
-    assert client.talk.status == "answering, 1 more waiting"
+    assert client.talk.transcript.status == "answering, 1 more waiting"
     assert client.of(Kind.QUESTION, Kind.FOREIGN_QUESTION) == [(Kind.QUESTION, "hi")]
     client.get(response(3, "Hello"), started("r2", "me-2"), delta(0, "Yes", "r2"), response(4, "Yes", "me-2", "r2"))
     assert client.kinds() == [Kind.QUESTION, SPOKEN, SPOKEN, Kind.REPLY, Kind.QUESTION, SPOKEN, Kind.REPLY]
@@ -218,7 +218,7 @@ def test_the_question_being_answered_is_the_first_whoever_asked_it() -> None:
     client = Client()
     client.enter("hi")
     client.get(accepted(1, "x", "from my phone"), started(message_id="x"), delta(0, "Hel"))
-    assert client.talk.status == "answering, 1 more waiting"
+    assert client.talk.transcript.status == "answering, 1 more waiting"
     assert client.of(Kind.QUESTION, Kind.FOREIGN_QUESTION) == [
         (Kind.QUESTION, "hi"),
         (Kind.FOREIGN_QUESTION, "from my phone"),
@@ -229,7 +229,7 @@ def test_the_question_being_answered_is_the_first_whoever_asked_it() -> None:
 def test_a_question_that_is_told_after_its_reply_does_not_wait_for_another(late: frames.ServerFrame) -> None:
     client = Client()
     client.get(started(message_id="x"), response(2, "Hello", "x"), late)
-    assert client.talk.status == ""
+    assert client.talk.transcript.status == ""
 
 
 def test_other_conversations_of_the_person_are_not_shown() -> None:
@@ -344,7 +344,7 @@ def test_from_another_life_of_the_log_everything_is_shown_and_what_it_lacks_is_s
     client.get(accepted(1))
     client.lose_and_resume(recovered=False, epoch="e2")
     assert client.sent[-1] == message("hi", 1)
-    assert client.talk.status == "sending"
+    assert client.talk.transcript.status == "sending"
     client.get(accepted(1, "x", "older"), response(2, "once", "x", "r0"), accepted(3), response(4, "Hello"))
     assert client.words() == "onceHello"
     assert not client.talk.owed
@@ -447,7 +447,7 @@ def test_commands_ask_the_server_and_show_its_answer() -> None:
     ]
     assert client.shown[:2] == [(Kind.REMARK, "the beginning"), (Kind.PAST_QUESTION, "hi")]
     assert "/history with a larger number" in client.shown[2][1]
-    ((_, listing),) = client.shown[3:]
+    listing = "\n".join(text for _, text in client.of(Kind.LISTING))
     assert re.fullmatch(r" 1 \* 20\d\d-.* 2 entries  c1\n 2   20.* 7 entries  c2", listing)
 
 
@@ -542,7 +542,7 @@ def test_cancel_names_the_question_being_answered(how: str) -> None:
     client.get(accepted(1), started(), delta(0, "Hel"))
     client.enter("/cancel") if how == "/cancel" else client.press_ctrl_c()
     assert client.sent[-1] == CANCEL
-    assert client.talk.status == "cancelling"
+    assert client.talk.transcript.status == "cancelling"
     client.get(response(2, "Hel", reason="cancelled"))
     assert client.shown[-2:] == [(Kind.REPLY, "Hel"), (Kind.REMARK, "cancelled")]
 

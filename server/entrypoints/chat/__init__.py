@@ -32,7 +32,10 @@ def converse(address: Address, identity: Identity) -> int:
 def program(address: Address, identity: Identity, *, interactive: bool) -> Program:
     if not interactive:
         return Program(address, identity, Plain(), interactive=False)
-    from server.entrypoints.chat.screen import Screen, standard_output  # It takes a moment, for which a pipe need not wait.
+    from server.entrypoints.chat.screen import (
+        Screen,
+        standard_output,
+    )  # It takes a moment, for which a pipe need not wait.
 
     screen = Screen(standard_output(), colour=not os.environ.get("NO_COLOR"))
     return Program(address, identity, screen, interactive=True)

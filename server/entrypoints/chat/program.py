@@ -33,7 +33,8 @@ class Program:
         self._interactive = interactive
         patience = AT_A_TERMINAL if interactive else AT_A_PIPE
         self._link = Link(address, identity, patience, self._received, self._lost)
-        self._talk = Talk(f"t{secrets.token_hex(8)}", time.monotonic, face, self._link, partial(self.leave, 0))
+        name, leave = f"t{secrets.token_hex(8)}", partial(self.leave, 0)
+        self._talk = Talk(name, time.monotonic, face, send=self._link.send, drop=self._link.drop, leave=leave)
         self._welcome: frames.Connected | None = None
         self._told = ""
         self._moved = asyncio.Event()
@@ -68,9 +69,9 @@ class Program:
             await self._moved.wait()
         with suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_SECONDS):
-                while self._talk.unsent and self._link.is_open:
+                while self._talk.requests.messages and self._link.is_open:
                     await self._moved.wait()
-        if self._talk.unsent:
+        if self._talk.requests.messages:
             self._face.show(Kind.WARNING, "The server may not have got what you said last.")
 
     # --- what the person does
@@ -78,8 +79,12 @@ class Program:
     @property
     def status(self) -> str:
         if self._link.is_open:
-            return self._talk.status or self._link.status
-        return f"{self._link.status}, {self._talk.unsent} to send" if self._talk.unsent else self._link.status
+            return self._talk.transcript.status or self._link.status
+        return (
+            f"{self._link.status}, {self._talk.requests.messages} to send"
+            if self._talk.requests.messages
+            else self._link.status
+        )
 
     def typed(self, line: str) -> None:
         self._talk.typed(line)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from prompt_toolkit.application import Application
@@ -122,22 +123,19 @@ class Screen:
             rows = self._take(self._fresh)
         else:
             self._columns = size.columns
-            rows = self._take_again()[BELOW - size.rows :]
+            for line in self._lines:
+                line.taken = 0
+            rows = self._take(self._lines)[BELOW - size.rows :]
             app.renderer.erase()
             self._output.cursor_goto(0, 0)
             self._output.erase_down()
         self._fresh = [] if self._reply is None else [self._reply]
         if rows:
             app.renderer.erase()
-            print_formatted_text(self._output, rows, app.style or self._style, color_depth=self._depth)
+            print_formatted_text(self._output, rows, self._style, color_depth=self._depth)
 
-    def _take(self, lines: list[Line]) -> StyleAndTextTuples:
+    def _take(self, lines: Iterable[Line]) -> StyleAndTextTuples:
         return [row for line in lines for row in line.take(self._columns, grows=line is self._reply)]
-
-    def _take_again(self) -> StyleAndTextTuples:
-        for line in self._lines:
-            line.taken = 0
-        return self._take(list(self._lines))
 
     # --- what is below
 
@@ -148,9 +146,10 @@ class Screen:
 
         self._typing = Buffer(accept_handler=entered, multiline=False)
         prompt = BufferControl(self._typing, input_processors=[BeforeInput(PROMPT, "class:question")])
+        reply = Window(FormattedTextControl(self._last_row), height=1)
         below = HSplit(
             [
-                ConditionalContainer(Window(FormattedTextControl(self._last_row), height=1), Condition(self._speaks)),
+                ConditionalContainer(reply, Condition(lambda: self._reply is not None)),
                 Window(prompt, wrap_lines=True, dont_extend_height=True),
                 Window(FormattedTextControl(lambda: ears.status, style="class:remark"), height=1),
             ]
@@ -168,9 +167,6 @@ class Screen:
 
     def _last_row(self) -> str:
         return "" if self._reply is None else self._reply.text[self._reply.taken :]
-
-    def _speaks(self) -> bool:
-        return self._reply is not None
 
     def _keys(self, ears: Ears) -> KeyBindings:
         keys = KeyBindings()

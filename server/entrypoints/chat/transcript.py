@@ -36,6 +36,7 @@ class Said:
     mine: bool
     accepted: bool = False
     cancelled: bool = False
+    cancel_sent: bool = False
     shown: bool = False
 
 
@@ -83,9 +84,6 @@ class Transcript:
         """Asks for all that was not seen: what was seen is the log up to an offset."""
         return frames.Resume(self.conversation_id, self._offset, self.epoch or None)
 
-    def find(self, message_id: str) -> Said | None:
-        return self._said.get(message_id)
-
     def open(self, conversation_id: str, epoch: str, offset: int) -> None:
         """Another conversation, from this offset on; what was not accepted yet comes along."""
         self.conversation_id, self.epoch = conversation_id, epoch
@@ -109,8 +107,17 @@ class Transcript:
             said.cancelled = True
         return said
 
+    def to_cancel(self) -> list[Said]:
+        """What the server has, and was not told on this connection that it is not wanted any more."""
+        found = [one for one in self.unanswered if one.cancelled and one.accepted and not one.cancel_sent]
+        for one in found:
+            one.cancel_sent = True
+        return found
+
     def tear(self) -> None:
         """The connection is lost."""
+        for one in self.unanswered:
+            one.cancel_sent = False
         if self._reply is not None:
             self._reply.torn = True
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -17,8 +16,7 @@ FINAL_RANGE = range(4500, 4600)
 FINAL_STATUSES = frozenset({400, 401, 403, 404, 405, 426})
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(NamedTuple):
     """Worth another try; after so many seconds, if the server said. `absent`: nobody was there."""
 
     why: str
@@ -26,8 +24,7 @@ class Again:
     absent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(NamedTuple):
     why: str
 
 
@@ -35,14 +32,10 @@ Verdict: TypeAlias = Again | Stop
 
 
 class Problem(msgspec.Struct):
+    """Of an HTTP answer that is no success: what its body has under `error`."""
+
     code: str = ""
     message: str = ""
-
-
-class Problems(msgspec.Struct):
-    """The body of an HTTP answer that is no success."""
-
-    error: Problem
 
 
 def delays() -> Iterator[float]:
@@ -63,8 +56,8 @@ def after_close(code: int | None, reason: str | None) -> Verdict:
 def after_refusal(status: int, body: bytes, retry_after: str | None, *, renewable: bool) -> Verdict:
     """An HTTP answer in place of a socket."""
     try:
-        problem = msgspec.json.decode(body, type=Problems).error
-    except msgspec.MsgspecError:
+        problem = msgspec.json.decode(body, type=dict[str, Problem])["error"]
+    except (msgspec.MsgspecError, KeyError):
         problem = Problem()
     why = problem.message.rstrip(".") or "no reason given"
     if problem.code == "expired_token" and not renewable:
