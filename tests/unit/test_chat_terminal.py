@@ -172,6 +172,15 @@ async def test_a_resize_in_the_middle_of_a_reply_leaves_nothing_stale(reflows: b
             await anna.sees("\n".join(["> hi", *fold(words, row), *below, state]))
 
 
+async def test_ctrl_l_writes_the_screen_anew() -> None:
+    async with person() as anna:
+        anna.screen.speak("Hello")
+        await anna.sees("Hello\n>\nconnected")
+        anna.terminal.write("\rbroadcast message\n")
+        anna.press(b"\x0c")
+        await anna.sees("Hello\n>\nconnected")
+
+
 @given(
     st.text(st.sampled_from("ab ö漢👩\u200d"), max_size=200),
     st.lists(st.integers(0, 200), max_size=8),

@@ -1,8 +1,8 @@
 """A client of the socket for a terminal, or for a pipe.
 
-`talk` knows what is meant and what is to be done, with `requests` (what awaits an answer) and `transcript` (what was
-shown); none of them does any I/O. `link` keeps a connection by what `verdict` says of the last one. `screen` or `plain`
-shows and reads (`view`). `program` puts them together.
+`talk` knows what is meant (`commands`) and what is to be done, with `requests` (what awaits an answer), `transcript`
+(what was shown) and `pages` (what is looked up); none of them does any I/O. `link` keeps a connection by what `verdict`
+says of the last one. `screen` or `plain` shows and reads (`view`). `program` puts them together.
 """
 
 from __future__ import annotations

@@ -169,7 +169,11 @@ class Screen:
         return "" if self._reply is None else self._reply.text[self._reply.taken :]
 
     def _keys(self, ears: Ears) -> KeyBindings:
+        def redraw(_event: object) -> None:
+            self._columns = 0
+
         keys = KeyBindings()
+        keys.add("c-l")(redraw)
         keys.add("c-c")(lambda _: self.interrupt(ears))
         keys.add("c-d", filter=Condition(lambda: not self._typing.text))(lambda _: ears.leave(0))
         keys.add("c-z")(lambda event: event.app.suspend_to_background())
