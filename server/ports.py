@@ -61,6 +61,10 @@ class Conversations(Protocol):
         """The person's conversations, the one last spoken in first."""
         ...
 
+    async def delete(self, person: str, conversation_id: str) -> None:
+        """Forget it and all that was said in it; a lease on it is lost. Raises `NotFound`, for another person's too."""
+        ...
+
 
 class Log(Protocol):
     """What was said, in which order. Offsets of a conversation begin at 1 and have no gaps."""
@@ -224,6 +228,10 @@ class Engine(Protocol):
 
     async def cancel(self, handle: str) -> None:
         """End the run at the provider; one that is over, or unknown there, is no error."""
+        ...
+
+    async def forget(self, thread: str) -> None:
+        """Let go of what the provider keeps for a conversation; a thread that is unknown there is no error."""
         ...
 
 

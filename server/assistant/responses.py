@@ -81,6 +81,9 @@ class ResponsesEngine:
         except NotFound:
             pass
 
+    async def forget(self, thread: str) -> None:
+        """There are no threads here; one left by another engine is that one's."""
+
     # --- streamed ---
 
     async def _streamed(self, prompt: Prompt) -> AsyncGenerator[RunEvent]:

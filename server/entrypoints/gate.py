@@ -37,7 +37,18 @@ async def admit(server: Server, scope: Scope) -> Principal:
     if server.draining.is_set():
         raise Unavailable("The server is about to stop; come back in a moment.", code="draining", retry_after=5)
     check_origin(scope, server.settings)
-    token = token_of(scope)
+    who = await verified(server, token_of(scope))
+    check_limits(server, who.person)
+    return who
+
+
+async def identify(server: Server, scope: Scope) -> Principal:
+    """Who asks over HTTP, where a token comes as a header only. Raises `Unauthorized`."""
+    check_origin(scope, server.settings)
+    return await verified(server, bearer_of(scope))
+
+
+async def verified(server: Server, token: str | None) -> Principal:
     if token is None:
         raise Unauthorized(
             "No token. Send it as `Authorization: Bearer T`, as subprotocols `assistant.v1, bearer.T`, or as ?Auth=T.",
@@ -45,19 +56,23 @@ async def admit(server: Server, scope: Scope) -> Principal:
         )
     who = await server.verifier.verify(token)
     server.tenure.check(who)
-    check_limits(server, who.person)
     return who
 
 
 def token_of(scope: Scope) -> str | None:
     """The first one found of the three places."""
-    scheme, _, bearer = (header(scope, b"authorization") or "").partition(" ")
-    if scheme.lower() == "bearer":
-        return bearer.strip()
+    bearer = bearer_of(scope)
+    if bearer is not None:
+        return bearer
     for protocol in subprotocols(scope):
         if protocol.startswith(BEARER):
             return protocol.removeprefix(BEARER)
     return query(scope).get("Auth")
+
+
+def bearer_of(scope: Scope) -> str | None:
+    scheme, _, bearer = (header(scope, b"authorization") or "").partition(" ")
+    return bearer.strip() if scheme.lower() == "bearer" else None
 
 
 def header(scope: Scope, name: bytes) -> str | None:

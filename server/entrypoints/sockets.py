@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import Any
 
 import structlog
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from server.channels import websocket
 from server.delivery.hub import Connection
 from server.entrypoints import schemas
-from server.entrypoints.gate import SUBPROTOCOL, admit, query, status_of, subprotocols
+from server.entrypoints.answers import refusal
+from server.entrypoints.gate import SUBPROTOCOL, admit, query, subprotocols
 from server.entrypoints.session import Session
 from server.entrypoints.wire import EXTENSION
 from server.errors import NotFound, ServerError
@@ -108,11 +107,5 @@ async def read(receive: Receive, session: Session) -> None:
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send, error: ServerError) -> None:
-    body = schemas.error(error.code, error.message, schemas.request_id(), retryable=error.retryable)
-    headers = {} if error.retry_after is None else {"retry-after": str(int(error.retry_after) + 1)}
     logger.info("handshake_refused", code=error.code)
-    await answer(body, status_of(error), headers)(scope, receive, send)
-
-
-def answer(content: Any, status: int = 200, headers: Any = None) -> Response:
-    return Response(schemas.encode(content), status, headers, "application/json")
+    await refusal(error)(scope, receive, send)

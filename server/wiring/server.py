@@ -25,6 +25,7 @@ from server.metrics import Metrics
 from server.model import Frame
 from server.ports import Bell, Catalog, Conversations, Log, Verifier
 from server.settings import Settings
+from server.turns.erasure import Erasure
 from server.turns.runner import Runner
 from server.turns.speaker import Speaker
 from server.turns.worker import Worker
@@ -53,6 +54,7 @@ class Server:
     router: Router
     tenure: Tenure
     worker: Worker
+    erasure: Erasure
     metrics: Metrics
     assistant: str
     catalog: Catalog
@@ -96,6 +98,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
             router=router,
             tenure=tenure,
             worker=make_worker(settings, store, bell, catalog, provider, tools, router, metrics),
+            erasure=Erasure(store, provider.engine),
             metrics=metrics,
             assistant=assistant_id(settings),
             catalog=catalog,

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from server.errors import NotFound
-from server.model import Draft
+from server.errors import LeaseLost, NotFound
+from server.model import Begun, Draft, InboundMessage
 from tests.contract.conftest import Clock, Opener, Store
 
 
@@ -107,3 +107,44 @@ async def test_changes_and_looks_at_the_same_time_leave_the_current_one_as_it_is
             *(store.current("anna", "websocket", "a") for _ in range(5)),
         )
         assert (await store.current("anna", "websocket", "a")).offset == number
+
+
+async def test_a_deleted_conversation_is_gone_with_all_that_was_said_in_it(store: Store, clock: Clock) -> None:
+    old = await store.current("anna", "websocket", "a")
+    kept = await store.current("anna", "sms", "a")
+    for conversation in (old, kept):
+        message = InboundMessage("anna", conversation.id, f"m-{conversation.channel}", "hi")
+        await store.accept(message)
+    lease = await store.take(old.id, "w")
+    assert lease is not None
+    await store.bind(lease, "thread_1")
+    await store.note(lease, Begun("run_1", "a@1"))
+    assert (
+        (await store.find("anna", old.id)).thread
+        == (await store.current("anna", "websocket", "a")).thread
+        == "thread_1"
+    )
+    await store.delete("anna", old.id)
+
+    with pytest.raises(NotFound):
+        await store.find("anna", old.id)
+    assert (await store.after(old.id, 0, 10)).entries == ()
+    assert [one.id for one in await store.recent("anna", 10)] == [kept.id]
+    assert list(await store.waiting(10)) == [kept.id]
+    for late in (store.answer(lease, Draft("late", "stop")), store.renew(lease), store.note(lease, Begun("r", "a"))):
+        with pytest.raises(LeaseLost):
+            await late
+    new = await store.current("anna", "websocket", "a")
+    assert (new.offset, new.epoch != old.epoch, new.id != old.id) == (0, True, True)
+    again = await store.accept(InboundMessage("anna", new.id, "m-websocket", "hi"))
+    assert not again.duplicate
+    assert (await store.current("anna", "sms", "a")).id == kept.id
+
+
+async def test_nobody_deletes_what_is_another_persons(store: Store) -> None:
+    mine = await store.current("anna", "websocket", "a")
+    for person, conversation_id in (("ben", mine.id), ("anna", "c_nothing")):
+        with pytest.raises(NotFound):
+            await store.delete(person, conversation_id)
+    await store.delete("anna", mine.id)
+    assert await store.recent("anna", 10) == []

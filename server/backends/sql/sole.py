@@ -43,6 +43,10 @@ class SoleBackend(SqlBackend):
         with self._heads.moving(person):
             return await super().create(person, channel, assistant)
 
+    async def delete(self, person: str, conversation_id: str) -> None:
+        with self._heads.moving(person):
+            await super().delete(person, conversation_id)
+
     async def accept(self, message: InboundMessage) -> Accepted:
         with self._heads.moving(message.person):
             return await super().accept(message)
@@ -54,3 +58,7 @@ class SoleBackend(SqlBackend):
     async def requeue(self, letter: DeadLetter) -> Accepted:
         with self._heads.moving(letter.person):
             return await super().requeue(letter)
+
+    async def bind(self, lease: Lease, thread: str) -> None:
+        with self._heads.moving(lease.person):
+            await super().bind(lease, thread)

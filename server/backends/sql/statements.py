@@ -50,6 +50,18 @@ LEAVE_CURRENT = delete(current_conversations).where(
     current_conversations.c.person == bindparam("whose"), current_conversations.c.channel == bindparam("where")
 )
 
+FORGET_CONVERSATION = (
+    delete(conversations).where(BY_ID),
+    delete(current_conversations).where(
+        current_conversations.c.person == bindparam("whose"),
+        current_conversations.c.conversation_id == bindparam("key"),
+    ),
+    delete(entries).where(entries.c.conversation_id == bindparam("key")),
+    delete(steps).where(steps.c.conversation_id == bindparam("key")),
+    delete(dead_letters).where(dead_letters.c.conversation_id == bindparam("key")),
+    delete(claims).where(claims.c.person == bindparam("whose"), claims.c.conversation_id == bindparam("key")),
+)
+
 CLAIM = insert(claims)
 CLAIMED = (
     select(claims.c.conversation_id, claims.c.offset, entries.c.text, entries.c.created_at)
