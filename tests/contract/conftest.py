@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from server.backends.memory import MemoryStore
-from server.backends.sql import SqlOffice, open_sql
+from server.backends.sql import SqlBackend, open_sql
 from server.backends.sql.schema import metadata
 from tests.databases import SERVERS, scratch_database
 
@@ -18,7 +18,7 @@ LEASE_SECONDS = 30
 MOST_WAITING = 5
 PAGE_BYTES = 1_000
 
-Store: TypeAlias = MemoryStore | SqlOffice
+Store: TypeAlias = MemoryStore | SqlBackend
 Opener: TypeAlias = Callable[[], AbstractAsyncContextManager[Store]]
 
 

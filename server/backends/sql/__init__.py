@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from server.backends.sql.assistants import SqlAssistants
 from server.backends.sql.database import Database
 from server.backends.sql.migrate import upgrade
 from server.backends.sql.office import SqlOffice
@@ -15,7 +16,7 @@ from server.backends.sql.runs import SqlRuns
 __all__ = ["SqlBackend", "open_sql"]
 
 
-class SqlBackend(SqlOffice, SqlRuns):
+class SqlBackend(SqlOffice, SqlRuns, SqlAssistants):
     """All that is kept, in one database."""
 
 
