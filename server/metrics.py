@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+POLLS = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Metrics:
@@ -23,6 +24,16 @@ class Metrics:
         )
         self.failures = Counter("switchboard_run_failures", "Runs that failed.", ["code"], registry=self._registry)
         self.tool_calls = Counter("switchboard_tool_calls", "Tools used.", ["status"], registry=self._registry)
+        self.polls = Histogram(
+            "switchboard_polls", "Looks at a background run.", buckets=POLLS, registry=self._registry
+        )
+        self.poll_faults = Counter("switchboard_poll_faults", "Looks that failed.", registry=self._registry)
+        self.poll_lag = Histogram(
+            "switchboard_poll_lag_seconds",
+            "From a background run's end until it was known, estimated.",
+            buckets=SECONDS,
+            registry=self._registry,
+        )
         self.dropped = Counter(
             "switchboard_dropped_readers", "Sockets cut off because they did not read.", registry=self._registry
         )

@@ -67,6 +67,8 @@ class Settings(BaseSettings):
     poll_factor: float = Field(1.15, ge=1, le=4, description="by which each pause grows")
     poll_cap_seconds: float = Field(4, gt=0, description="longest pause")
     poll_late_cap_seconds: float = Field(10, gt=0, description="longest pause after two minutes")
+    poll_jitter: float = Field(0.1, ge=0, lt=1, description="part by which a pause differs at random")
+    poll_adaptive: bool = Field(True, description="learn the pauses from an assistant's last runs")
     polls_per_second: float = Field(50, gt=0, description="over all runs of this process")
 
     cognito_user_pool_id: str = Field("", description="e.g. eu-west-1_AbCdEf123; unset: the local user pool")

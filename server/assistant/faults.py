@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx2
 import openai
 import structlog
 
+from server.assistant.polling.hints import poll_after
 from server.errors import NotFound, ProviderFailed, ServerError, Unavailable
 
 logger = structlog.get_logger()
@@ -63,31 +64,14 @@ def status_error(error: openai.APIStatusError) -> ServerError:
         case 429 if words & QUOTA_CODES:
             return fault_of("insufficient_quota", None)
         case 408 | 409 | 429:
-            return fault_of(None, retry_after(error.response.headers))
+            return fault_of(None, poll_after(error.response.headers))
         case 401 | 403:
             return ProviderFailed("The assistant is not set up. Please tell its operator.", code="provider_key")
         case 404:
             return ProviderFailed("The assistant's model is unknown. Please tell its operator.", code="unknown_model")
         case _ if status >= 500 or words & LOCKED_CODES:
-            return fault_of(None, retry_after(error.response.headers))
+            return fault_of(None, poll_after(error.response.headers))
         case _ if words & CONTEXT_CODES:
             return fault_of("context_length_exceeded", None)
         case _:
             return ProviderFailed("The assistant could not answer this.", code="provider_refused")
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds; the HTTP date form is not used by any provider and read as no hint."""
-    return seconds(headers, "retry-after-ms", 1000) or seconds(headers, "retry-after", 1)
-
-
-def poll_hint(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the provider wants to be left alone for before it is asked again about a run."""
-    return seconds(headers, "openai-poll-after-ms", 1000) or retry_after(headers)
-
-
-def seconds(headers: Mapping[str, str], name: str, unit: int) -> float | None:
-    try:
-        return max(0.0, float(headers[name]) / unit)
-    except (KeyError, ValueError):
-        return None

@@ -54,10 +54,11 @@ class Item(msgspec.Struct):
 
 
 class Output(msgspec.Struct):
-    """A response, as far as it is read."""
+    """A response, as far as it is read. `created_at` is seconds since 1970."""
 
     id: str = ""
     status: str = ""
+    created_at: float = 0.0
     output: list[msgspec.Raw] = []
     usage: Tokens | None = None
     incomplete_details: Details | None = None

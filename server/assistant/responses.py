@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ import openai
 
 from server.assistant import output
 from server.assistant.definition import size_of
-from server.assistant.faults import poll_hint, provider_errors
+from server.assistant.faults import provider_errors
 from server.assistant.output import Output, StreamReader
-from server.assistant.polling import Poll, Poller
+from server.assistant.polling.hints import poll_after
+from server.assistant.polling.poller import OVER, Poll, Poller
 from server.assistant.tools.toolbox import Tools
 from server.errors import NotFound, Unavailable
 from server.model import Assistant, Definition, Finished, Prompt, RunBegun, RunEvent, ToolsWanted, Window, Words
@@ -111,7 +113,7 @@ class ResponsesEngine:
     # --- in the background ---
 
     async def _polled(self, prompt: Prompt) -> AsyncGenerator[RunEvent]:
-        run = await self._earlier_run(prompt) if prompt.handle is not None else None
+        run = None if prompt.handle is None else await self._earlier_run(prompt, prompt.handle)
         if run is None:
             run = await self._begin(prompt)
             yield RunBegun(run.id)
@@ -119,10 +121,12 @@ class ResponsesEngine:
         for event in self._outcome(prompt, run):
             yield event
 
-    async def _earlier_run(self, prompt: Prompt) -> Output | None:
+    async def _earlier_run(self, prompt: Prompt, handle: str) -> Output | None:
         """None if it cannot give a reply any more."""
         try:
-            run = await self._wait(prompt, prompt.handle or "")
+            run = (await self._look(handle)).found
+            if run.status not in OVER:
+                run = await self._wait(prompt, handle, age_seconds=time.time() - run.created_at)
         except NotFound:
             return None
         return None if run.status in NO_REPLY else run
@@ -132,14 +136,15 @@ class ResponsesEngine:
             response = await self._raw.create(extra_body=self._request(prompt) | {"background": True, "store": True})
         return output.decode_output(response.content)
 
-    async def _wait(self, prompt: Prompt, handle: str) -> Output:
-        async def look() -> Poll[Output]:
-            with provider_errors(asks_for="run"):
-                response = await self._raw.retrieve(handle)
-            run = output.decode_output(response.content)
-            return Poll(run.status, poll_hint(response.headers), run)
+    async def _wait(self, prompt: Prompt, handle: str, *, age_seconds: float = 0.0) -> Output:
+        begun_at = self._poller.clock.time() - age_seconds
+        return await self._poller.wait(lambda: self._look(handle), kind=prompt.assistant.label, begun_at=begun_at)
 
-        return await self._poller.wait(look, kind=prompt.assistant.label)
+    async def _look(self, handle: str) -> Poll[Output]:
+        with provider_errors(asks_for="run"):
+            response = await self._raw.retrieve(handle)
+        run = output.decode_output(response.content)
+        return Poll(run.status, run, poll_after(response.headers))
 
     def _outcome(self, prompt: Prompt, run: Output) -> Iterator[Words | Finished | ToolsWanted]:
         if run.status in NO_REPLY:
@@ -158,11 +163,7 @@ class ResponsesEngine:
             "instructions": definition.instructions,
             "input": list(items(prompt)),
             "max_output_tokens": self._longest(definition),
-            "metadata": {
-                "run_id": prompt.run_id,
-                "round": str(len(prompt.rounds)),
-                "assistant": prompt.assistant.label,
-            },
+            "metadata": {"run_id": f"{prompt.run_id}.{len(prompt.rounds)}", "assistant": prompt.assistant.label},
             "safety_identifier": hashlib.sha256(prompt.person.encode()).hexdigest(),
         }
         if definition.temperature is not None:

@@ -31,7 +31,7 @@ from server.model import (
 from server.ports import Bell, Catalog, Delivery, Engine, Leases, Log, Runs
 from server.turns.history import TokenScale, recent_exchanges, size_of
 from server.turns.progress import Progress, progress_of
-from server.turns.speaker import Speaker, Turn, age
+from server.turns.speaker import CANCEL_SECONDS, Speaker, Turn, age
 
 logger = structlog.get_logger()
 
@@ -41,7 +41,6 @@ MOST_TRIES = 10
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 30.0
 STORE_DELAYS = (0.1, 0.5, 2.0, 5.0)
-CANCEL_SECONDS = 5.0
 
 
 @dataclass(slots=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from server.errors import ProviderFailed, Unavailable
+from server.errors import ProviderFailed, ServerError, Unavailable
 from server.metrics import Metrics
 from server.model import (
     Assistant,
@@ -28,6 +28,7 @@ from server.model import (
     ThreadMade,
     ToolCall,
     ToolResult,
+    ToolStatus,
     ToolsWanted,
     ToolUsed,
     Words,
@@ -37,6 +38,7 @@ from server.ports import Delivery, Engine, Runs, Toolbox
 from server.turns.progress import Progress, total
 
 PARAGRAPH = "\n\n"
+CANCEL_SECONDS = 5.0
 ENOUGH = "No more tools can be used for this message. Answer with what you have."
 SILENT = {
     "content_filter": "The assistant's answer was held back by the provider's content filter.",
@@ -129,7 +131,7 @@ class Speaker:
                         await self._runs.bind(turn.lease, thread)
                         turn.thread = thread
                     case RunBegun(handle):
-                        await self._note(turn, Begun(handle, turn.assistant.label))
+                        await self._keep(turn, handle)
                     case ToolsWanted():
                         if last:
                             raise ProviderFailed("The assistant lost its way and gave up.", code="too_many_rounds")
@@ -140,6 +142,16 @@ class Speaker:
                     case _:
                         assert_never(event)
         raise Unavailable("The assistant's answer broke off.", code="provider_broke_off")
+
+    async def _keep(self, turn: Turn, handle: str) -> None:
+        """A run that cannot be noted would be nobody's: it is ended at the provider."""
+        try:
+            await self._note(turn, Begun(handle, turn.assistant.label))
+        except ServerError:
+            with suppress(ServerError, TimeoutError):
+                async with asyncio.timeout(CANCEL_SECONDS):
+                    await self._engine.cancel(handle)
+            raise
 
     async def _say(self, turn: Turn, text: str) -> None:
         if not turn.at:
@@ -169,20 +181,19 @@ class Speaker:
             raise group.exceptions[0] from None
 
     async def _use_tool(self, turn: Turn, call: ToolCall, *, allowed: bool) -> None:
-        await self._tell_of(
-            turn, ToolUsed(turn.lease.conversation_id, turn.lease.question.offset, call.name, "started")
-        )
+        await self._tell_of(turn, call, "started")
         if allowed:
             result = await self._toolbox.call(call, turn.caller(call))
         else:
             result = ToolResult(call.id, ENOUGH, failed=True)
         await self._note(turn, Returned(result))
-        status = "failed" if result.failed else "done"
+        status: ToolStatus = "failed" if result.failed else "done"
         self._metrics.tool_calls.labels(status).inc()
-        await self._tell_of(turn, ToolUsed(turn.lease.conversation_id, turn.lease.question.offset, call.name, status))
+        await self._tell_of(turn, call, status)
 
-    async def _tell_of(self, turn: Turn, event: ToolUsed) -> None:
-        await self._delivery.send(turn.lease.person, event, turn.lease.attempt)
+    async def _tell_of(self, turn: Turn, call: ToolCall, status: ToolStatus) -> None:
+        used = ToolUsed(turn.lease.conversation_id, turn.lease.question.offset, call.name, status)
+        await self._delivery.send(turn.lease.person, used, turn.lease.attempt)
 
 
 def called(turn: Turn, wanted: ToolsWanted) -> Called:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from random import Random
 
 import openai
 
 from server.assistant.client import connect, connect_azure
 from server.assistant.local_model import LocalModel, find_gguf
-from server.assistant.polling import Backoff, Poller, TokenBucket
+from server.assistant.polling.bucket import TokenBucket
+from server.assistant.polling.clock import MonotonicClock
+from server.assistant.polling.durations import Learning
+from server.assistant.polling.pacing import Adaptive, Backoff, Exponential
+from server.assistant.polling.poller import Poller, Watch
 from server.assistant.responses import Abilities, ResponsesEngine
 from server.assistant.tools.toolbox import Tools
+from server.metrics import Metrics
 from server.ports import Engine
 from server.settings import Settings
 
@@ -29,14 +35,14 @@ class Provider:
     model: str
 
 
-async def open_provider(settings: Settings, tools: Tools, stack: AsyncExitStack) -> Provider:
+async def open_provider(settings: Settings, tools: Tools, metrics: Metrics, stack: AsyncExitStack) -> Provider:
     if settings.uses_embedded_model:
-        return await open_embedded_model(settings, tools, stack)
+        return await open_embedded_model(settings, tools, metrics, stack)
     client = await stack.enter_async_context(connect_provider(settings))
     engine = ResponsesEngine(
         client,
         tools,
-        make_poller(settings),
+        make_poller(settings, metrics),
         abilities=Abilities(background=settings.has_background, reasoning=settings.is_openai),
         model=settings.model,
         context_tokens=settings.context_tokens,
@@ -56,7 +62,7 @@ def connect_provider(settings: Settings) -> openai.AsyncOpenAI:
     return connect(settings.openai_base_url or None, key, silence_seconds=silence)
 
 
-async def open_embedded_model(settings: Settings, tools: Tools, stack: AsyncExitStack) -> Provider:
+async def open_embedded_model(settings: Settings, tools: Tools, metrics: Metrics, stack: AsyncExitStack) -> Provider:
     model = await stack.enter_async_context(
         LocalModel(settings.local_llm_gguf or find_gguf(), log_file=settings.data_dir / "local_model.log")
     )
@@ -66,7 +72,7 @@ async def open_embedded_model(settings: Settings, tools: Tools, stack: AsyncExit
     engine = ResponsesEngine(
         client,
         tools,
-        make_poller(settings),
+        make_poller(settings, metrics),
         abilities=Abilities(),
         model=model.name,
         context_tokens=min(LOCAL_CONTEXT_TOKENS, model.window_tokens),
@@ -75,11 +81,21 @@ async def open_embedded_model(settings: Settings, tools: Tools, stack: AsyncExit
     return Provider(engine, None, model.name)
 
 
-def make_poller(settings: Settings) -> Poller:
-    schedule = Backoff(
-        first=settings.poll_first_seconds,
+def make_poller(settings: Settings, metrics: Metrics) -> Poller:
+    backoff = Backoff(
+        first_seconds=settings.poll_first_seconds,
         factor=settings.poll_factor,
-        cap=settings.poll_cap_seconds,
-        late_cap=settings.poll_late_cap_seconds,
+        cap_seconds=settings.poll_cap_seconds,
+        late_cap_seconds=settings.poll_late_cap_seconds,
     )
-    return Poller(schedule, TokenBucket(settings.polls_per_second))
+
+    def report(watch: Watch) -> None:
+        metrics.polls.observe(watch.polls)
+        metrics.poll_faults.inc(watch.faults)
+        if watch.lag is not None:
+            metrics.poll_lag.observe(watch.lag)
+
+    clock = MonotonicClock()
+    pacing = Adaptive(backoff, Learning()) if settings.poll_adaptive else Exponential(backoff)
+    bucket = TokenBucket(settings.polls_per_second, clock, burst=max(1, int(settings.polls_per_second)))
+    return Poller(pacing, bucket, clock, Random(), jitter=settings.poll_jitter, report=report)  # noqa: S311

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
+from server.assistant.models import warn_of_models
 from server.assistant.tools.toolbox import Tools
 from server.auth.local_pool import LocalUserPool
 from server.backends.memory import MemoryBell
@@ -76,10 +77,10 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
     async with AsyncExitStack() as stack:
         verifier, pool = await open_auth(settings, stack)
         store = await open_store(settings, stack)
-        tools = Tools()
-        provider = await open_provider(settings, tools, stack)
-        catalog = await open_catalog(settings, store)
         metrics, bell = Metrics(), MemoryBell()
+        tools = Tools()
+        provider = await open_provider(settings, tools, metrics, stack)
+        catalog = await open_catalog(settings, store)
         hub = Hub(metrics)
         router = Router(hub, hub, websocket.encode, window=settings.delta_window_ms / 1000)
         tenure = Tenure(hub, store, expiring, time.time)
@@ -102,6 +103,8 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
         )
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(part.run()) for part in (server.worker, router, tenure)]
+            if provider.client is not None:
+                running.append(tasks.create_task(warn_of_models(provider.client, {settings.model})))
             yield server
             for task in running:
                 task.cancel()

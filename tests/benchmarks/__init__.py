@@ -1,4 +1,4 @@
-"""What a turn, a token, an open socket and a handshake cost, beside two programs that do less.
+"""What a turn, a token, an open socket and a handshake cost, beside two programs that do less; what polling costs.
 
     naive.py      what one writes first: Starlette, the OpenAI SDK, nothing kept
     bare.py       the floor: a provider's events in, frames out
@@ -11,8 +11,11 @@
     turns.py      what is measured of turns
     doors.py      what is measured of sockets that open, wait and are spoken into
     rounds.py     the order of it, and how much of everything
+    polls.py      what is simulated of polling, and its table
+    oracle.py     the best that a poller could do
     ledger.py     the values, and the ratios of each round
     table.py      the bars, and what is printed
 
-Everything is measured in rounds that go from program to program, because the machine is never quiet: quote ratios only.
+Polling is simulated. All else is measured in rounds that go from program to program, because the machine is never
+quiet: quote ratios only.
 """

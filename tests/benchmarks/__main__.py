@@ -13,29 +13,43 @@ from pathlib import Path
 
 import msgspec
 
+from tests.benchmarks import polls
 from tests.benchmarks.ledger import Ledger
 from tests.benchmarks.machine import Cores, allow_many_sockets, cores, pinned
 from tests.benchmarks.programs import Stage
 from tests.benchmarks.rounds import MEASUREMENTS, QUICK, Bench, Scale
 from tests.benchmarks.table import NOTES, table
 
+POLLING = "polling"
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
-    where, scale, ledger = cores(), scale_of(options), Ledger()
+    scale, ledger, names = scale_of(options), Ledger(), options.only or [*MEASUREMENTS, POLLING]
+    if served := [name for name in names if name != POLLING]:
+        measure_servers(served, scale, ledger)
+    if POLLING in names:
+        say(POLLING)
+        print(f"\n{polls.table(scale.polled_runs)}\n\n{polls.NOTES}")
+    if options.json:
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(ledger.values)))
+
+
+def measure_servers(names: Sequence[str], scale: Scale, ledger: Ledger) -> None:
+    where = cores()
     say(str(where))
     allow_many_sockets()
     with pinned(where.others):
-        run(options.only or list(MEASUREMENTS), where, scale, ledger)
+        run(names, where, scale, ledger)
     print(f"\nPython {platform.python_version()}; {where}; {scale.rounds} rounds\n\n{table(ledger)}\n\n{NOTES}")
-    if options.json:
-        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(ledger.values)))
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="about a minute instead of four; noisier")
-    parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="measure this alone; may be repeated")
+    parser.add_argument(
+        "--only", action="append", choices=[*MEASUREMENTS, POLLING], help="measure this alone; may be repeated"
+    )
     parser.add_argument("--rounds", type=int, metavar="N", help="how often everything is measured")
     parser.add_argument("--sockets", type=int, metavar="N", help="how many idle ones are opened")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the values of all rounds")

@@ -22,7 +22,7 @@ HELD_SECONDS = 600.0
 class Scale:
     """How much of everything. `*_turns`: of each lane, of 20 and of 200 tokens. `interval`: seconds between tokens.
 
-    `earlier`: turns that a conversation had before its `late_turns` are measured.
+    `earlier`: turns that a conversation had before its `late_turns` are measured. `polled_runs`: of each policy.
     """
 
     rounds: int = 5
@@ -39,10 +39,19 @@ class Scale:
     accepting_people: int = 64
     accepts: int = 40
     answered_accepts: int = 6
+    polled_runs: int = 2_000
 
 
 QUICK = Scale(
-    rounds=2, lanes=24, paced_turns=(4, 1), burst_turns=(8, 2), late_turns=2, idle_rounds=1, handshakes=200, accepts=20
+    rounds=2,
+    lanes=24,
+    paced_turns=(4, 1),
+    burst_turns=(8, 2),
+    late_turns=2,
+    idle_rounds=1,
+    handshakes=200,
+    accepts=20,
+    polled_runs=1_000,
 )
 
 

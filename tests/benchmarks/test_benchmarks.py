@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks import polls
 from tests.benchmarks.__main__ import measure, parser, scale_of
 from tests.benchmarks.doors import accepts, cpu_of_a_handshake, introduce, memory_of_an_idle_socket
 from tests.benchmarks.ledger import Ledger
@@ -105,3 +106,10 @@ def test_of_rates_the_ratio_is_that_of_the_costs() -> None:
 def test_options_change_the_scale() -> None:
     scale = scale_of(parser().parse_args(["--quick", "--rounds", "7", "--sockets", "9"]))
     assert (scale.rounds, scale.idle_sockets) == (7, 9)
+
+
+def test_the_table_of_polling_has_a_line_of_each_policy_and_median() -> None:
+    _, *lines = polls.table(20).splitlines()
+    assert len(lines) == len(polls.MEDIANS) * 6
+    assert all(line.endswith(("ok", "MISSED")) == (", ours" in line) for line in lines)
+    assert all(" 1.00" in line for line in lines if "oracle" in line)

@@ -181,7 +181,7 @@ async def test_a_signal_ends_a_pipe_in_good_order(
     chat = await start_chat(server.data_dir, "--url", server.socket(), "--token", server.token())
     assert chat.stdin is not None
     chat.stdin.write(b"Hey\n")
-    await provider.until(lambda: bool(provider.requests), PATIENCE)
+    await provider.until(lambda: bool(provider.questions), PATIENCE)
     chat.send_signal(number)
     assert await asyncio.wait_for(chat.wait(), PATIENCE) == code
     assert await chat.communicate() == (b"", b"")
@@ -225,7 +225,7 @@ async def test_a_person_types_reads_cancels_and_leaves(server: ServerProcess, pr
         anna.press("/quit\r")
         assert await anna.end() == 0
         assert anna.shows_keys()
-    assert provider.requests[0].client_left
+    assert provider.questions[0].client_left
 
 
 @pytest.mark.parametrize("key", ["\x03", "\x04"])
@@ -261,7 +261,7 @@ async def test_a_server_killed_in_the_middle_of_a_reply_costs_a_person_nothing(
     assert "word3" in before
     assert " ".join(after.split()) == " ".join(["".join(STORY).strip(), "> are you there?", "You said: are you there?"])
     assert str(anna.terminal).count("> tell me") == 1
-    assert len(provider.requests) == 3
+    assert len(provider.questions) == 3
 
 
 async def test_what_is_said_on_another_device_is_shown(server: ServerProcess) -> None:

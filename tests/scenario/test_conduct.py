@@ -150,9 +150,9 @@ async def test_cancel_in_mid_stream_keeps_what_was_said_and_closes_the_stream(
         assert reply["message"] == spoken(anna.frames, reply["replyId"])
         assert WHOLE.startswith(reply["message"])
         assert 0 < len(reply["message"]) < len(WHOLE)
-        await provider.until(lambda: provider.requests[0].client_left)
+        await provider.until(lambda: provider.questions[0].client_left)
         await works_on(anna)
-        history = provider.requests[-1].body["input"]
+        history = provider.questions[-1].body["input"]
         assert [item["content"] for item in history] == ["go", reply["message"], "and now?"]
 
 
@@ -160,7 +160,7 @@ async def test_cancel_before_the_first_word(server: ServerProcess, provider: Fak
     provider.script(Answer(first_delay=30))
     async with client(server) as anna:
         await anna.say("go", messageId="m1")
-        await provider.until(lambda: bool(provider.requests))
+        await provider.until(lambda: bool(provider.questions))
         await anna.send("cancel", messageId="m1")
         assert (await ended(anna, "m1"))["message"] == ""
         await works_on(anna)
@@ -178,14 +178,14 @@ async def test_cancel_of_a_message_that_waits_leaves_the_one_before_it_alone(
         assert (await anna.until("assistantResponse"))["message"] == "You said: first"
         assert (await ended(anna, "m2"))["message"] == ""
         await works_on(anna)
-    assert len(provider.requests) == 2
+    assert len(provider.questions) == 2
 
 
 async def test_cancel_between_tries(server: ServerProcess, provider: FakeOpenAI) -> None:
     provider.script(Answer(fault=Fault.RATE_LIMITED_SECONDS, retry_after=20))
     async with client(server) as anna:
         await anna.say("go", messageId="m1")
-        await provider.until(lambda: bool(provider.requests and provider.requests[0].ended))
+        await provider.until(lambda: bool(provider.questions and provider.questions[0].ended))
         await anna.answer("ping", "pong")
         await anna.send("cancel")
         assert (await ended(anna, "m1"))["message"] == ""
@@ -228,7 +228,7 @@ async def test_a_message_may_interrupt(server: ServerProcess, provider: FakeOpen
         assert (await ended(anna, "m1"))["message"]
         assert (await ended(anna, "m2"))["message"] == ""
         assert (await anna.until("assistantResponse"))["message"] == "You said: stop, this instead"
-    assert len(provider.requests) == 2
+    assert len(provider.questions) == 2
 
 
 async def test_a_message_may_refuse_to_wait(server: ServerProcess, provider: FakeOpenAI) -> None:

@@ -25,4 +25,4 @@ async def test_a_conversation_lives_in_the_database_named_by_the_url(
             await anna.say("Grüße 👩‍👩‍👧", messageId="m1")
             assert (await anna.until("messageAccepted"))["duplicate"]
             await anna.ask("after")
-    assert len(provider.requests) == 2
+    assert len(provider.questions) == 2

@@ -63,7 +63,7 @@ async def test_a_fault_that_passes_is_not_seen(start: Start, provider: FakeOpenA
             assert reply["error"] is False, answer
             assert reply["message"] == f"You said: what about {answer.fault}"
             assert spoken(anna.frames, reply["replyId"]) == reply["message"]
-    assert len(provider.requests) == 2 * len(PASSING)
+    assert len(provider.questions) == 2 * len(PASSING)
 
 
 async def test_a_reply_begun_anew_is_announced(server: ServerProcess, provider: FakeOpenAI) -> None:
@@ -84,7 +84,7 @@ async def test_a_fault_that_does_not_pass_is_told_at_once(server: ServerProcess,
             assert (reply["error"], reply["code"], reply["finishReason"]) == (True, code, "error")
             assert reply["message"].endswith(".")
             assert reply["retryable"] is False
-            assert len(provider.requests) == 1
+            assert len(provider.questions) == 1
 
 
 async def test_ways_of_writing_a_stream_make_no_difference(server: ServerProcess, provider: FakeOpenAI) -> None:
@@ -117,8 +117,8 @@ async def test_after_five_failures_the_person_is_told_and_the_next_question_is_a
         assert (failed["messageId"], failed["code"], failed["retryable"]) == ("m1", "provider_busy", True)
         answered = await anna.until("assistantResponse")
         assert (answered["messageId"], answered["message"]) == ("m2", "You said: fine")
-    assert len(provider.requests) == 6
-    assert [item["content"] for item in provider.requests[-1].body["input"]] == ["fine"]
+    assert len(provider.questions) == 6
+    assert [item["content"] for item in provider.questions[-1].body["input"]] == ["fine"]
 
 
 @pytest.mark.parametrize("fault", [Fault.RATE_LIMITED_SECONDS])
@@ -129,16 +129,16 @@ async def test_a_provider_that_wants_a_long_rest_is_not_waited_for(
     async with client(server) as anna:
         reply = await anna.ask("hello")
         assert (reply["code"], reply["retryable"]) == ("provider_busy", True)
-    assert len(provider.requests) == 1
+    assert len(provider.questions) == 1
 
 
 async def test_a_run_that_takes_too_long_is_ended_and_told(start: Start, provider: FakeOpenAI) -> None:
     provider.script(Answer(tokens=("slow",) * 100, interval=0.2))
     async with start(RESPONSE_TIMEOUT_IN_SECONDS=1) as server, client(server) as anna:
         reply = await anna.ask("hello")
-        assert (reply["code"], reply["retryable"]) == ("timeout", True)
+        assert (reply["code"], reply["retryable"]) == ("expired", True)
         assert (await anna.ask("again"))["message"] == "You said: again"
-    assert provider.requests[0].client_left
+    assert provider.questions[0].client_left
 
 
 async def test_without_a_provider_the_person_is_told(start: Start) -> None:

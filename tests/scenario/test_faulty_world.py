@@ -46,7 +46,7 @@ async def test_a_full_disk_acknowledges_nothing_and_goes_on_when_there_is_room(
             await anna.until("assistantResponse")
     assert await server.stop() == 0
     assert integrity(server.data_dir) == "ok"
-    assert len(provider.requests) == 4
+    assert len(provider.questions) == 4
 
 
 def integrity(data_dir: Path) -> str:
@@ -66,7 +66,7 @@ async def test_a_disk_that_is_full_when_the_reply_comes_costs_no_second_run(
         limit_files(server, resource.RLIM_INFINITY)
         reply = await anna.until("assistantResponse", messageId="m2")
         assert (reply["error"], reply["offset"]) == (False, 4)
-    assert len(provider.requests) == 2
+    assert len(provider.questions) == 2
 
 
 async def test_a_client_that_says_nothing_or_drips_is_let_go(start: Start) -> None:

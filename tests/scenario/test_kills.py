@@ -27,7 +27,7 @@ from server.auth.local_pool import LocalUserPool
 from server.backends.sql import open_sql
 from server.model import Question, Reply
 from server.turns.runner import MOST_TRIES
-from tests.fakes.openai_server import Answer, FakeOpenAI
+from tests.fakes.openai_server import Answer, FakeOpenAI, Recorded
 from tests.scenario.checker import check
 from tests.scenario.client import client
 from tests.scenario.conftest import Start
@@ -43,7 +43,7 @@ BIRTH_SECONDS = 0.2, 1.2
 MISCARRIED = 0.2
 SETTLE_SECONDS = 60
 DATABASE = "switchboard.db"
-RUN_ID = re.compile(r"(.+)-(\d+)\.(\d+)")
+RUN_ID = re.compile(r"(.+)-(\d+)\.0")
 
 End = Callable[[ServerProcess], Awaitable[None]]
 
@@ -66,7 +66,7 @@ class Storm:
         for _ in range(ends):
             async with self._life() as server:
                 await asyncio.sleep(self.random.uniform(*LIFE_SECONDS))
-                self.busy += any(request.ended is None for request in self.provider.requests)
+                self.busy += any(request.ended is None for request in self.provider.questions)
                 began = time.monotonic()
                 await end(server)
                 self.slowest_end = max(self.slowest_end, time.monotonic() - began)
@@ -96,14 +96,17 @@ class Storm:
 
     def runs(self) -> list[Run]:
         """Those that the provider still remembers."""
-        return [self._run(request.body, request.arrived, request.ended) for request in self.provider.requests]
+        asked = Counter[str]()
+        return [self._run(request, asked) for request in self.provider.questions]
 
-    def _run(self, body: Mapping[str, Any], began: float, ended: float | None) -> Run:
-        found = RUN_ID.fullmatch(body["metadata"]["run_id"])
+    def _run(self, request: Recorded, asked: Counter[str]) -> Run:
+        run_id = request.body["metadata"]["run_id"]
+        asked[run_id] += 1
+        found = RUN_ID.fullmatch(run_id)
         assert found is not None
-        prompt = tuple(item["content"] for item in body["input"])
-        life = bisect_right(self.births, began)
-        return Run(found[1], int(found[2]), int(found[3]), life, began, ended, prompt)
+        prompt = tuple(item["content"] for item in request.body["input"])
+        life = bisect_right(self.births, request.arrived)
+        return Run(found[1], int(found[2]), asked[run_id], life, request.arrived, request.ended, prompt)
 
 
 async def begun(provider: FakeOpenAI, folder: Path, **settings: object) -> Process:
@@ -245,10 +248,10 @@ async def test_a_turn_whose_server_was_killed_goes_on_at_once_in_the_next_one(
     async with start() as server:
         async with asyncio.timeout(10):
             # Nobody need come back for it.
-            await provider.until(lambda: len(provider.requests) == 2)
+            await provider.until(lambda: len(provider.questions) == 2)
             async with client(server) as anna:
                 await anna.answer("resume", "resumed", conversationId=anna.conversation_id, after=0)
                 reply = await anna.until("assistantResponse")
         assert (reply["messageId"], reply["message"]) == ("m1", "You said: still there?")
-    killed, again = provider.requests
+    killed, again = provider.questions
     assert killed.body["input"] == again.body["input"]

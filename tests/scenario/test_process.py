@@ -142,7 +142,7 @@ async def test_it_ends_in_time_while_a_reply_is_under_way(start: Start, provider
         resume = {"conversationId": anna.conversation_id, "after": 0}
         await anna.answer("resume", "resumed", **resume)
         assert (await anna.until("assistantResponse"))["message"] == "You said: hello"
-    assert provider.requests[0].client_left
+    assert provider.questions[0].client_left
 
 
 async def test_while_it_stops_nobody_new_comes_in_and_replies_under_way_end(start: Start, provider: FakeOpenAI) -> None:

@@ -57,7 +57,7 @@ async def test_two_messages_in_a_row_are_answered_one_after_another(
         await anna.say("second", messageId="b")
         replies = [await anna.until("assistantResponse") for _ in range(2)]
     assert [reply["messageId"] for reply in replies] == ["a", "b"]
-    earlier, later = provider.requests
+    earlier, later = provider.questions
     assert earlier.ended is not None
     assert later.arrived >= earlier.ended
     assert [item["content"] for item in later.body["input"]] == [
@@ -71,7 +71,7 @@ async def test_conversations_of_different_people_run_side_by_side(server: Server
     provider.script(normal=Answer(first_delay=0.3))
     async with client(server) as anna, client(server, "ben") as ben:
         await asyncio.gather(anna.ask("a"), ben.ask("b"))
-    first, second = provider.requests
+    first, second = provider.questions
     assert first.ended is not None
     assert second.arrived < first.ended
 
@@ -99,7 +99,7 @@ async def test_a_new_conversation_begins_with_nothing_and_the_old_one_stays(
         new = await anna.answer("newConversation", "conversation")
         reply = await anna.ask("in the new one")
         assert reply["conversationId"] == new["conversationId"] != anna.conversation_id
-        assert len(provider.requests[-1].body["input"]) == 1
+        assert len(provider.questions[-1].body["input"]) == 1
         listed = await anna.answer("listConversations", "conversations")
         ids = [one["conversationId"] for one in listed["conversations"]]
         assert ids == [new["conversationId"], anna.conversation_id]
@@ -152,7 +152,7 @@ async def test_a_message_sent_twice_is_answered_once(server: ServerProcess, prov
         refused = await other.until("error")
         assert (refused["code"], refused["messageId"], refused["retryable"]) == ("id_conflict", "m1", False)
         await anna.answer("ping", "pong")
-    assert len(provider.requests) == 1
+    assert len(provider.questions) == 1
 
 
 async def test_without_deltas_a_prompt_gets_one_frame(server: ServerProcess) -> None:
@@ -184,7 +184,7 @@ async def test_a_restart_keeps_the_conversation(start: Start, provider: FakeOpen
     async with start() as server, client(server) as anna:
         assert anna.connected["offset"] == 2
         await anna.ask("after")
-    assert [item["content"] for item in provider.requests[-1].body["input"]] == [
+    assert [item["content"] for item in provider.questions[-1].body["input"]] == [
         "before",
         "You said: before",
         "after",
@@ -195,6 +195,6 @@ async def test_nothing_is_stored_at_the_provider(server: ServerProcess, provider
     async with client(server) as anna:
         await anna.ask("one")
         await anna.ask("two")
-    for request in provider.requests:
+    for request in provider.questions:
         assert request.body["store"] is False
         assert not {"conversation", "previous_response_id", "background"} & request.body.keys()

@@ -4,40 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 
 import httpx2
 import openai
 import pytest
 from openai import AsyncOpenAI
 
-from tests.fakes.openai_server import Answer, FakeOpenAI, Fault, openai_server
-from tests.fakes.openai_server.client import deltas, real_client, told, told_until, types, whole
+from tests.fakes.openai_server import Answer, FakeOpenAI, Fault
+from tests.fakes.openai_server.client import ABC, OPENING, STREAM, deltas, told, told_until, types, whole
 
-KEY = {"authorization": "Bearer any"}
-STREAM = {"model": "m", "input": "hi", "stream": True}
-ABC = ("a", " b", " c")
 TERMINAL = {"response.completed", "response.failed", "response.incomplete", "error"}
-OPENING = ["response.created", "response.in_progress", "response.output_item.added", "response.content_part.added"]
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeOpenAI]:
-    async with openai_server() as server:
-        yield server
-        assert server.violations == []
-
-
-@pytest.fixture
-async def client(fake: FakeOpenAI) -> AsyncIterator[AsyncOpenAI]:
-    async with real_client(fake.base_url) as real:
-        yield real
-
-
-@pytest.fixture
-async def http(fake: FakeOpenAI) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=fake.base_url, headers=KEY, timeout=5) as plain:
-        yield plain
 
 
 # --- an error in place of the answer ------------------------------------------------------------------------

@@ -14,35 +14,22 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
-from tests.fakes.openai_server import FakeOpenAI, description_path, openai_server
-from tests.fakes.openai_server.client import deltas, real_client, told, told_until, whole
+from tests.fakes.openai_server import FakeOpenAI
+from tests.fakes.openai_server.client import (
+    STREAM,
+    begun,
+    deltas,
+    described,
+    over,
+    plain_client,
+    real_client,
+    told,
+    told_until,
+    whole,
+)
+from tests.fakes.openai_server.threads_client import Talk, assistants_are_deprecated
 
 ROOT = Path(__file__).resolve().parents[2]
-KEY = {"authorization": "Bearer any"}
-STREAM = {"model": "m", "input": "hi", "stream": True}
-
-described = pytest.mark.skipif(
-    description_path() is None, reason="OpenAI's description is not beside the repository, nor in OPENAI_DESCRIPTION"
-)
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeOpenAI]:
-    async with openai_server() as server:
-        yield server
-        assert server.violations == []
-
-
-@pytest.fixture
-async def client(fake: FakeOpenAI) -> AsyncIterator[AsyncOpenAI]:
-    async with real_client(fake.base_url) as real:
-        yield real
-
-
-@pytest.fixture
-async def http(fake: FakeOpenAI) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=fake.base_url, headers=KEY, timeout=5) as plain:
-        yield plain
 
 
 @asynccontextmanager
@@ -103,17 +90,60 @@ async def test_a_process_is_controlled_over_http() -> None:
         assert (await whole(client)).output_text == "You said: hi"
 
 
+async def test_a_process_calls_a_function_first_and_counts_its_runs() -> None:
+    async with process("--interval", "0", "--call", 'look={"up": 1}', "--reply", "Done.") as (_, url):
+        async with real_client(url) as client:
+            asked = await over(client, await begun(client, run_id="r1"))
+            [call] = [item for item in asked.output if item.type == "function_call"]
+            done = await client.responses.create(
+                model="m",
+                input=[{"type": "function_call_output", "call_id": call.call_id, "output": "1"}],
+                previous_response_id=asked.id,
+            )
+            assert (call.name, call.arguments, done.output_text) == ("look", '{"up": 1}', "Done.")
+        async with httpx2.AsyncClient(base_url=f"{url.removesuffix('/v1')}/_control") as control:
+            counted = (await control.get("/runs")).json()
+            assert (counted["created"], counted["per_run_id"]) == (2, {"r1": 1})
+
+
+@assistants_are_deprecated
+async def test_assistants_go_and_come_back_by_script(
+    fake: FakeOpenAI, talk: Talk, client: AsyncOpenAI, http: httpx2.AsyncClient
+) -> None:
+    script = f"{fake.base_url.removesuffix('/v1')}/_control/script"
+
+    await http.post(script, json={"assistants_gone": True, "moderations": [{"flagged": ["hate"]}]})
+    with pytest.raises(openai.NotFoundError):
+        await talk.said()
+    assert (await client.moderations.create(input="hi")).results[0].flagged
+
+    troubles = {"GET /threads/{thread_id}/messages": [None, "overloaded"]}
+    await http.post(script, json={"assistants_gone": False, "troubles": troubles})
+    assert await talk.said() == ["hi"]
+    with pytest.raises(openai.InternalServerError):
+        await talk.said()
+
+
 @described
 async def test_a_process_shows_violations_and_can_be_told_not_to_look() -> None:
     for arguments, count in (((), 1), (("--no-validate",), 0)):
-        async with process(*arguments) as (_, url), httpx2.AsyncClient(headers=KEY) as http:
-            await http.post(f"{url}/responses", json={**STREAM, "surprise": 1})
+        async with process(*arguments) as (_, url), plain_client(url) as http:
+            await http.post("/responses", json={**STREAM, "surprise": 1})
             found = (await http.get(f"{url.removesuffix('/v1')}/_control/violations")).json()
             assert [violation["where"] for violation in found] == ["request POST /responses"] * count
 
 
 @pytest.mark.parametrize(
-    "script", ["{", "[]", '{"answer": []}', '{"answers": [{"fault": "none such"}]}', '{"normal": {"delay": 1}}']
+    "script",
+    [
+        "{",
+        "[]",
+        '{"answers": [{"calls": [{"nam": "x"}]}]}',
+        '{"images": [{"first_delay": 1}]}',
+        '{"answer": []}',
+        '{"answers": [{"fault": "none such"}]}',
+        '{"normal": {"delay": 1}}',
+    ],
 )
 async def test_a_script_that_makes_no_sense_is_refused(http: httpx2.AsyncClient, script: str) -> None:
     answer = await http.post(f"{str(http.base_url).removesuffix('/v1/')}/_control/script", content=script)

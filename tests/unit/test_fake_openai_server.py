@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 
 import httpx2
 import openai
@@ -13,32 +12,9 @@ from openai import AsyncOpenAI
 from openai.types.responses import ResponseCompletedEvent
 
 from tests.fakes.openai_server import Answer, FakeOpenAI, Fault, openai_server, words
-from tests.fakes.openai_server.client import deltas, real_client, told, types, whole
+from tests.fakes.openai_server.client import ABC, OPENING, STREAM, deltas, real_client, told, types, whole
 
-KEY = {"authorization": "Bearer any"}
-STREAM = {"model": "m", "input": "hi", "stream": True}
 DELTA = b"event: response.output_text.delta"
-ABC = ("a", " b", " c")
-OPENING = ["response.created", "response.in_progress", "response.output_item.added", "response.content_part.added"]
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeOpenAI]:
-    async with openai_server() as server:
-        yield server
-        assert server.violations == []
-
-
-@pytest.fixture
-async def client(fake: FakeOpenAI) -> AsyncIterator[AsyncOpenAI]:
-    async with real_client(fake.base_url) as real:
-        yield real
-
-
-@pytest.fixture
-async def http(fake: FakeOpenAI) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=fake.base_url, headers=KEY, timeout=5) as plain:
-        yield plain
 
 
 # --- a normal answer ------------------------------------------------------------------------------------------------
@@ -126,7 +102,7 @@ async def test_without_a_good_key_nothing_is_served(http: httpx2.AsyncClient, ke
         ("[]", None),
         ('{"input": "hi"}', "model"),
         ('{"model": "m"}', "input"),
-        ('{"model": "m", "input": "hi", "background": true}', "background"),
+        ('{"model": "m", "input": "hi", "background": true, "stream": true}', "stream"),
         ('{"model": "m", "input": "hi", "previous_response_id": "resp_1"}', "previous_response_id"),
     ],
 )
@@ -139,10 +115,10 @@ async def test_a_wrong_body_is_refused_in_openais_shape(http: httpx2.AsyncClient
 
 
 async def test_an_unknown_path_is_refused_in_openais_shape(http: httpx2.AsyncClient) -> None:
-    answer = await http.post("/assistants", json={})
+    answer = await http.post("/none_such", json={})
 
     assert answer.status_code == 404
-    assert answer.json()["error"]["message"] == "Invalid URL (POST /v1/assistants)"
+    assert answer.json()["error"]["message"] == "Invalid URL (POST /v1/none_such)"
 
 
 # --- the script -----------------------------------------------------------------------------------------------------

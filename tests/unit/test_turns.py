@@ -3,131 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from dataclasses import replace
 
-from server.backends.memory import MemoryBell, MemoryStore
+from server.backends.memory import MemoryStore
 from server.errors import ServerError, Unavailable
-from server.metrics import Metrics
-from server.model import (
-    Accepted,
-    Draft,
-    Event,
-    Finished,
-    InboundMessage,
-    Lease,
-    Prompt,
-    Replied,
-    Reply,
-    RunEvent,
-    RunStarted,
-    Settled,
-    Usage,
-    Window,
-    Words,
-)
+from server.model import Draft, InboundMessage, Lease, Question, Reply, RunStarted, Settled, Usage
 from server.turns import runner as policy
-from server.turns.runner import Runner, delay_after
-from server.turns.worker import Worker
-
-Run = Callable[[Prompt], AsyncGenerator[RunEvent]]
-
-
-class ScriptedEngine:
-    """Each run is the next of the script; the last one for ever."""
-
-    assistant = "scripted@1"
-    window = Window(1_000, 0)
-
-    def __init__(self, *runs: Run) -> None:
-        self._runs = list(runs)
-        self.prompts: list[Prompt] = []
-
-    def respond(self, prompt: Prompt) -> AsyncGenerator[RunEvent]:
-        self.prompts.append(prompt)
-        run = self._runs.pop(0) if len(self._runs) > 1 else self._runs[0]
-        return run(prompt)
-
-
-class Heard:
-    """The port Delivery, for a person who keeps everything."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[Event, int]] = []
-        self.replied = asyncio.Event()
-
-    async def send(self, person: str, event: Event, attempt: int = 0) -> None:
-        self.events.append((event, attempt))
-        if isinstance(event, Replied):
-            self.replied.set()
-
-    def replies(self) -> list[Reply]:
-        return [event.reply for event, _ in self.events if isinstance(event, Replied)]
-
-
-async def speak(_prompt: Prompt) -> AsyncGenerator[RunEvent]:
-    yield Words("hel")
-    yield Words("lo")
-    yield Finished("stop", Usage(10, 2))
-
-
-async def break_off(_prompt: Prompt) -> AsyncGenerator[RunEvent]:
-    yield Words("he")
-    raise Unavailable("broke off", code="provider_broke_off", retry_after=0.01)
-
-
-async def crash(_prompt: Prompt) -> AsyncGenerator[RunEvent]:
-    yield Words(str(1 // 0))
-
-
-async def hang(_prompt: Prompt) -> AsyncGenerator[RunEvent]:
-    yield Words("he")
-    await asyncio.Event().wait()
-
-
-class Scene:
-    """A store, a worker on it, and a person."""
-
-    def __init__(self, *runs: Run, store: MemoryStore | None = None, deadline: float = 5, lease: float = 30) -> None:
-        self.store = store or MemoryStore(lease_seconds=lease, most_waiting=100)
-        self.bell = MemoryBell()
-        self.engine = ScriptedEngine(*runs)
-        self.heard = Heard()
-        self.runner = Runner(
-            self.store, self.store, self.bell, self.engine, self.heard, Metrics(), deadline_seconds=deadline
-        )
-        self.worker = Worker(self.store, self.store, self.bell, self.runner, owner="w", turns=4, lease_seconds=lease)
-
-    async def say(self, text: str = "hi") -> Accepted:
-        conversation = await self.store.current("anna", "websocket", "a")
-        message = InboundMessage("anna", conversation.id, f"m{conversation.offset}", text)
-        accepted = await self.store.accept(message)
-        await self.bell.ring(conversation.id)
-        return accepted
-
-    async def lease(self) -> Lease:
-        lease = await self.store.take((await self.say()).conversation_id, "w")
-        assert lease is not None
-        return lease
-
-    async def reply(self) -> Reply:
-        async with asyncio.timeout(10):
-            await self.heard.replied.wait()
-            self.heard.replied.clear()
-        return self.heard.replies()[-1]
-
-    async def words(self) -> None:
-        """Until the assistant has begun to speak."""
-        async with asyncio.timeout(5):
-            while len(self.heard.events) < 2:
-                await asyncio.sleep(0)
-
-    @asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
-        async with asyncio.TaskGroup() as tasks:
-            working = tasks.create_task(self.worker.run())
-            yield
-            working.cancel()
+from server.turns.runner import delay_after
+from tests.unit.turn_scene import Scene, break_off, crash, hang, speak
 
 
 async def test_words_are_passed_on_and_their_sum_is_stored_before_it_is_announced() -> None:
@@ -137,7 +20,7 @@ async def test_words_are_passed_on_and_their_sum_is_stored_before_it_is_announce
     page = await scene.store.after(lease.conversation_id, 0, 10)
     stored = page.entries[1]
     assert isinstance(stored, Reply)
-    assert stored.draft == Draft("hello", "stop", Usage(10, 2))
+    assert stored.draft == Draft("hello", "stop", Usage(10, 2), assistant="scripted@1")
     kinds = [type(event).__name__ for event, _ in scene.heard.events]
     assert kinds == ["RunStarted", "Delta", "Delta", "Replied"]
     assert scene.heard.replies() == [stored]
@@ -151,7 +34,8 @@ async def test_a_failed_run_is_tried_again_from_the_beginning() -> None:
         assert (await scene.reply()).draft.text == "hello"
     started = [event for event, _ in scene.heard.events if isinstance(event, RunStarted)]
     assert len(started) == 2
-    assert len({prompt.run_id for prompt in scene.engine.prompts}) == 2
+    assert len({prompt.run_id for prompt in scene.engine.prompts}) == 1
+    assert [prompt.again for prompt in scene.engine.prompts] == [False, True]
 
 
 async def test_after_five_failures_the_person_is_told_and_a_dead_letter_is_filed() -> None:
@@ -169,11 +53,10 @@ async def test_a_fault_of_ours_is_a_failure_too_and_does_not_end_the_worker() ->
     scene = Scene(crash)
     lease = await scene.lease()
     for tries in range(1, policy.MOST_FAILURES):
-        before = Lease(lease.conversation_id, "anna", "a", lease.attempt, lease.question, tries, tries - 1)
+        before = replace(lease, tries=tries, failures=tries - 1)
         outcome = await scene.runner._outcome(before)
         assert not isinstance(outcome, Draft)
-    last = Lease(lease.conversation_id, "anna", "a", lease.attempt, lease.question, 5, policy.MOST_FAILURES - 1)
-    outcome = await scene.runner._outcome(last)
+    outcome = await scene.runner._outcome(replace(lease, tries=5, failures=policy.MOST_FAILURES - 1))
     assert isinstance(outcome, Draft)
     assert outcome.code == "internal"
 
@@ -198,7 +81,7 @@ async def test_a_run_past_its_deadline_is_not_tried_again() -> None:
     scene = Scene(hang, deadline=0.05)
     async with scene.working():
         await scene.say()
-        assert (await scene.reply()).draft.code == "timeout"
+        assert (await scene.reply()).draft.code == "expired"
     assert len(scene.engine.prompts) == 1
 
 
@@ -319,7 +202,7 @@ def test_delays_grow_and_never_undercut_the_providers_hint() -> None:
 
 
 def test_only_errors_that_may_pass_are_tried_again() -> None:
-    lease = Lease("c", "anna", "a", 1, None, 1, 0)  # type: ignore[arg-type]
+    lease = Lease("c", "anna", "websocket", "a", 1, Question(1, "m", "hi", 0), 1, 0)
     assert policy.will_retry(Unavailable("x"), lease)
     assert policy.will_retry(Unavailable("x", retry_after=30), lease)
     assert not policy.will_retry(Unavailable("x", retry_after=31), lease)

@@ -139,7 +139,7 @@ class Talk:
                 self._tell("The server is about to restart.")
             case frames.ErrorFrame():
                 self._refused(frame)
-            case frames.TokenRefreshed() | frames.Pong():
+            case frames.TokenRefreshed() | frames.Pong() | frames.ToolCall():
                 pass
             case _:
                 assert_never(frame)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
-from tests.fakes.openai_server.faults import Denial
+from tests.fakes.openai_server.faults import Denial, Denied
 from tests.fakes.openai_server.objects import Json
 
 BAD_KEY = "bad-key"
@@ -40,7 +40,14 @@ def body_denial(body: Json) -> Denial | None:
         return Denial(400, "Missing required parameter: 'input'.", code="missing_required_parameter", param="input")
     if not isinstance(body.get("stream"), bool | None):
         return Denial(400, "Invalid type for 'stream': expected a boolean.", code="invalid_type", param="stream")
-    return _not_kept(body)
+    return _not_served(body)
+
+
+def wants(body: Json, name: str) -> None:
+    """Raises `Denied` where the field is missing."""
+    if body.get(name) is None:
+        message = f"Missing required parameter: '{name}'."
+        raise Denied(Denial(400, message, code="missing_required_parameter", param=name))
 
 
 def question(body: Json) -> str:
@@ -59,14 +66,25 @@ def _text(content: Any) -> str:
     return "".join(part.get("text", "") for part in parts if isinstance(part, dict))
 
 
-def _not_kept(body: Json) -> Denial | None:
-    """The fake keeps nothing, so there is nothing to go on from, and no run goes on without its connection."""
-    previous, conversation = body.get("previous_response_id"), body.get("conversation")
-    if previous is not None:
-        message = f"Previous response with id '{previous}' not found."
-        return Denial(400, message, code="previous_response_not_found", param="previous_response_id")
-    if conversation is not None:
+def unanswered(asked: Iterable[Json], earlier: Iterable[str]) -> Denial | None:
+    """Each call of the input, and of the response before it (`earlier`), needs its output, and each output its call."""
+    items = [item for item in asked if isinstance(item, dict)]
+    outputs = [item.get("call_id") for item in items if item.get("type") == "function_call_output"]
+    called = [*earlier, *(item.get("call_id") for item in items if item.get("type") == "function_call")]
+    for call_id in called:
+        if call_id not in outputs:
+            return Denial(400, f"No tool output found for function call {call_id}.", param="input")
+    for call_id in outputs:
+        if call_id not in called:
+            return Denial(400, f"No tool call found for function call output with call_id {call_id}.", param="input")
+    return None
+
+
+def _not_served(body: Json) -> Denial | None:
+    """The fake keeps no conversations, and streams no run that goes on without its connection."""
+    if body.get("conversation") is not None:
         return Denial(404, "Conversation not found.", param="conversation")
-    if body.get("background"):
-        return Denial(400, "Background mode is not served here.", code="unsupported_parameter", param="background")
+    if body.get("background") and body.get("stream"):
+        message = "Background mode is not streamed here."
+        return Denial(400, message, code="unsupported_parameter", param="stream")
     return None

@@ -9,7 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.fakes.openai_server.script import ECHO, Answer, Choose, Script
+from tests.fakes.openai_server.faults import Fault
+from tests.fakes.openai_server.kept import Kept
+from tests.fakes.openai_server.runs import Run, Runs
+from tests.fakes.openai_server.script import ECHO, Answer, Choose, Picture, Script, Verdict
+from tests.fakes.openai_server.script_body import ScriptBody
 from tests.fakes.openai_server.validation import Inspector, Violation
 
 KEPT_REQUESTS = 1000
@@ -45,13 +49,19 @@ class FakeOpenAI:
         answers: Sequence[Answer] = (),
         normal: Answer | Choose = ECHO,
         models: Mapping[str, str | None] = MODELS,
+        assistants_gone: bool = False,
     ) -> None:
         self.base_url = ""
         self.models = models
         self.inspector = inspector
-        self._told = (answers, normal)
-        self._script = Script(answers, normal)
-        self._normal = normal
+        self.assistants_gone = assistants_gone
+        self.images = Script[Picture]((), Picture())
+        self.moderations = Script[Verdict]((), Verdict())
+        self._answers = Script[Answer](answers, normal)
+        self._gone_at_start = assistants_gone
+        self.kept = Kept()
+        self._runs = Runs()
+        self._troubles: dict[str, deque[Fault | None]] = {}
         self._requests: deque[Recorded] = deque(maxlen=KEPT_REQUESTS)
         self._changed = asyncio.Event()
 
@@ -61,20 +71,61 @@ class FakeOpenAI:
         return list(self._requests)
 
     @property
+    def questions(self) -> list[Recorded]:
+        """Those of them that ask for a response."""
+        return [one for one in self._requests if (one.method, one.path) == ("POST", "/v1/responses")]
+
+    @property
+    def runs(self) -> list[Run]:
+        """Responses and runs of threads in the order of their creation, the last ten thousand."""
+        return list(self._runs)
+
+    def runs_created(self, run_id: str | None = None) -> int:
+        """How many in all, or with this `metadata.run_id`; more than one means that a second was paid for."""
+        return self._runs.created(run_id)
+
+    def runs_per_run_id(self) -> dict[str, int]:
+        return self._runs.per_run_id()
+
+    @property
     def violations(self) -> list[Violation]:
         """What requests, answers and events did against OpenAI's description; empty too where there is none."""
         return list(self.inspector.violations)
 
     def script(self, *answers: Answer, normal: Answer | Choose | None = None) -> None:
         """From now on: these answers in turn, then the normal one (None: as it was). Forgets those still queued."""
-        self._normal = self._normal if normal is None else normal
-        self._script = Script(answers, self._normal)
+        self._answers.script(*answers, normal=normal)
+
+    def follow(self, script: ScriptBody) -> None:
+        """All that the script of another process says."""
+        self.script(*script.answers, normal=script.normal)
+        self.images.script(*script.images)
+        self.moderations.script(*script.moderations)
+        for where, faults in script.troubles.items():
+            self.trouble(where, *faults)
+        if script.assistants_gone is not None:
+            self.assistants_gone = script.assistants_gone
+
+    def trouble(self, where: str, *faults: Fault | None) -> None:
+        """What the next requests there get in place of an answer, whatever the script says; None: nothing is wrong.
+
+        `where`: "GET /threads/{thread_id}/messages". For faults of HTTP, and those of before the headers.
+        """
+        self._troubles[where] = deque(faults)
+
+    def trouble_at(self, where: str) -> Fault | None:
+        queued = self._troubles.get(where)
+        return queued.popleft() if queued else None
 
     def reset(self) -> None:
         """As at the start: the first script, nothing recorded."""
-        answers, normal = self._told
-        self.script(*answers, normal=normal)
+        for script in (self._answers, self.images, self.moderations):
+            script.reset()
+        self.assistants_gone = self._gone_at_start
         self._requests.clear()
+        self._runs.clear()
+        self._troubles.clear()
+        self.kept = Kept()
         self.inspector.violations.clear()
 
     async def until(self, condition: Callable[[], bool], seconds: float = 5.0) -> None:
@@ -86,7 +137,11 @@ class FakeOpenAI:
 
     def answer(self, body: Mapping[str, Any]) -> Answer:
         """The next by the script."""
-        return self._script.answer(body)
+        return self._answers.answer(body)
+
+    def begin_run(self, run: Run) -> None:
+        self._runs.add(run)
+        self._changed.set()
 
     def record(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> Recorded:
         shown = {name: "" if name in SECRET_HEADERS else value for name, value in headers.items()}

@@ -53,6 +53,11 @@ def message_item(item_id: str, status: str, content: list[Json]) -> Json:
     return {"id": item_id, "type": "message", "status": status, "role": "assistant", "content": content}
 
 
+def call_item(item_id: str, call_id: str, name: str, arguments: str, status: str) -> Json:
+    call = {"id": item_id, "type": "function_call", "status": status}
+    return {**call, "call_id": call_id, "name": name, "arguments": arguments}
+
+
 def text_part(text: str) -> Json:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 

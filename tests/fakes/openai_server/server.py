@@ -17,15 +17,18 @@ async def openai_server(
     *answers: Answer,
     normal: Answer | Choose = ECHO,
     models: Mapping[str, str | None] = MODELS,
+    assistants_gone: bool = False,
     validate: bool = True,
     port: int = 0,
 ) -> AsyncIterator[FakeOpenAI]:
     """A fake that answers as scripted (see `FakeOpenAI.script`) until the block ends; then every connection is cut.
 
-    `models`: their names, each with the day it is shut down or None. Without OpenAI's description nothing is validated.
+    `models`: their names, each with the day it is shut down or None. `assistants_gone`: 404 to everything under
+    /assistants and /threads. Without OpenAI's description nothing is validated.
     """
     path = description_path() if validate else None
-    fake = FakeOpenAI(Inspector(load_description(path) if path else None), answers, normal, models)
+    inspector = Inspector(load_description(path) if path else None)
+    fake = FakeOpenAI(inspector, answers, normal, models, assistants_gone)
     async with listening(make_app(fake), port) as port:
         fake.base_url = f"http://{HOST}:{port}/v1"
         yield fake

@@ -40,15 +40,17 @@ class Description:
         self._validators: dict[str, jsonschema_rs.Validator] = {}
 
     def request_errors(self, method: str, path: str, body: Any) -> list[ValidationError]:
-        content = self._paths[path][method.lower()]["requestBody"]["content"]
+        asked = self._paths[path][method.lower()].get("requestBody")
+        if asked is None:
+            return []
         # Else a misspelt field would pass: the description closes none of its objects.
-        return self._errors(_ref(content), body, unevaluatedProperties=False)
+        return self._errors(_ref(asked["content"]), body, unevaluatedProperties=False)
 
     def answer_errors(self, method: str, path: str, status: int, body: Any) -> list[ValidationError]:
         if status >= 400:
             return self._errors("#/components/schemas/ErrorResponse", body)
-        content = self._paths[path][method.lower()]["responses"][str(status)]["content"]
-        return self._errors(_ref(content), body)
+        content = self._paths[path][method.lower()]["responses"][str(status)].get("content")
+        return self._errors(_ref(content), body) if content else []
 
     def event_errors(self, event: Json) -> list[ValidationError]:
         # An unknown type is judged by the whole union, and fails it.
@@ -118,19 +120,30 @@ def load_description(path: Path) -> Description:
 
 
 def _repaired(document: Json) -> Json:
-    repaired: Json = _any_of(document)
+    repaired: Json = _rewritten(document)
+    schemas = repaired["components"]["schemas"]
     # Without it an answer to no call at all would pass.
-    repaired["components"]["schemas"]["FunctionCallOutputItemParam"]["required"].append("call_id")
+    schemas["FunctionCallOutputItemParam"]["required"].append("call_id")
+    for name in ("ListAssistantsResponse", "ListMessagesResponse", "ListRunsResponse"):
+        # An empty list has neither.
+        schemas[name]["properties"] |= {key: {"type": ["string", "null"]} for key in ("first_id", "last_id")}
     return repaired
 
 
-def _any_of(node: Any) -> Any:
-    """oneOf read as anyOf: the description's alternatives overlap, so that most valid bodies match several."""
+def _rewritten(node: Any) -> Any:
+    """oneOf read as anyOf: the description's alternatives overlap, so that most valid bodies match several.
+
+    `nullable`, which JSON Schema does not know, read as one more alternative.
+    """
     match node:
+        case {"nullable": True, **rest}:
+            return {"anyOf": [_rewritten(rest), {"type": "null"}]} if rest else {"type": "null"}
+        case {"allOf": [*parts], **rest} if {"nullable": True} in parts:
+            return {"anyOf": _rewritten(parts), **_rewritten(rest)}
         case dict():
-            return {"anyOf" if key == "oneOf" else key: _any_of(value) for key, value in node.items()}
+            return {"anyOf" if key == "oneOf" else key: _rewritten(value) for key, value in node.items()}
         case list():
-            return [_any_of(value) for value in node]
+            return [_rewritten(value) for value in node]
         case _:
             return node
 
