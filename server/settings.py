@@ -52,7 +52,9 @@ class Settings(BaseSettings):
     azure_openai_api_version: str = Field("", description="a dated API version; unset: Azure's v1 endpoint")
     local_llm_gguf: Path | None = Field(None, description="a GGUF file to use as the offline model")
     assistant_id: str = Field("assistant", description="whom sockets talk to: name, name@stage or name@version")
-    engine: Literal["responses", "threads"] = Field("responses", description="threads: OpenAI's Assistants protocol")
+    engine: Literal["responses", "threads"] = Field(
+        "responses", description="threads: the Assistants protocol, for servers that still speak it"
+    )
     run_mode: Literal["stream", "background"] = Field("stream", description="background: polled, whole replies")
     openai_background: bool | None = Field(
         None, description="whether the provider has background runs; unset: by its host"
