@@ -21,6 +21,7 @@ from server.model import (
     Frame,
     InboundMessage,
     Lease,
+    Move,
     Page,
     Principal,
     Prompt,
@@ -30,6 +31,7 @@ from server.model import (
     Step,
     ToolCall,
     ToolResult,
+    Version,
     Window,
 )
 
@@ -192,11 +194,67 @@ class Runs(Protocol):
         ...
 
 
+class Versions(Protocol):
+    """Definitions of assistants as they were written, for good."""
+
+    async def keep_version(self, name: str, version: str, body: str) -> Version:
+        """Durable when it returns. One that is kept already stays as it is, and is given back."""
+        ...
+
+    async def version(self, name: str, prefix: str) -> Version:
+        """The one whose id begins so. `NotFound` if there is none, `Conflict` if there are several."""
+        ...
+
+    async def versions(self, name: str | None = None) -> Sequence[Version]:
+        """The newest first; without a name those of every assistant."""
+        ...
+
+    async def forget_assistant(self, name: str) -> None:
+        """Let go of all its versions, and of its aliases in every stage, in one durable step."""
+        ...
+
+
+class Aliases(Protocol):
+    """Which version of an assistant is used in which stage, and was before."""
+
+    async def point_alias(self, name: str, stage: str, version: str, provider_id: str | None = None) -> Move:
+        """Point it there. Durable when it returns. `NotFound` if no such version is kept.
+
+        Where it points there already this is no move: only the `provider_id` is put in place of the earlier one.
+        """
+        ...
+
+    async def roll_back(self, name: str, stage: str) -> Move:
+        """Undo its newest move; the one before it, which holds again. `NotFound` without an alias, `Conflict` if
+        nothing is before.
+        """
+        ...
+
+    async def alias(self, name: str, stage: str) -> Move:
+        """The move that holds. `NotFound` if there is no such alias."""
+        ...
+
+    async def moves(self, name: str | None = None) -> Sequence[Move]:
+        """Of every stage, undone ones too, the newest first; without a name those of every assistant."""
+        ...
+
+    async def drop_alias(self, name: str, stage: str) -> None:
+        """Let go of the alias and its moves; the versions stay. One that is not there is no error."""
+        ...
+
+
 class Catalog(Protocol):
     """Which definition answers."""
 
     async def find(self, reference: str, channel: str) -> Assistant:
-        """The version that a name, name@stage or name@version means now; `NotFound`. Cheap enough for every turn."""
+        """The version that a name, name@stage or name@version means now. Cheap enough for every turn.
+
+        The configured assistant, where there is none of this name any more.
+        """
+        ...
+
+    async def check(self, reference: str) -> None:
+        """Raises `NotFound` if a conversation cannot be begun with it."""
         ...
 
 

@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     azure_openai_api_version: str = Field("", description="a dated API version; unset: Azure's v1 endpoint")
     local_llm_gguf: Path | None = Field(None, description="a GGUF file to use as the offline model")
     assistant_id: str = Field("assistant", description="whom sockets talk to: name, name@stage or name@version")
+    engine: Literal["responses", "threads"] = Field(
+        "responses", description="threads: the Assistants protocol, for servers that still speak it"
+    )
     run_mode: Literal["stream", "background"] = Field("stream", description="background: polled, whole replies")
     openai_background: bool | None = Field(
         None, description="whether the provider has background runs; unset: by its host"
@@ -117,6 +120,8 @@ class Settings(BaseSettings):
             raise ValueError(
                 "AZURE_OPENAI_MODEL is missing; it is the name of your deployment at AZURE_OPENAI_ENDPOINT"
             )
+        if self.assistant_id.startswith("asst_") and self.engine != "threads":
+            raise ValueError("ASSISTANT_ID names an object at the provider; those are used by ENGINE=threads only")
         if self.uses_local_pool and self.cognito_client_ids:
             raise ValueError("COGNITO_CLIENT_IDS without a pool; set COGNITO_USER_POOL_ID too")
         if not self.uses_local_pool and not self.cognito_client_ids:

@@ -34,18 +34,6 @@ LOG_TAIL_BYTES = 600
 BUNDLED_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 BUNDLED_NAME = "smollm2-135m-instruct (offline demo model)"
 
-# A model of this size copies what it sees. With these, greetings, simple facts and sums come out right (temperature 0,
-# no repeat penalty); a change of one word can break them.
-DEMO_INSTRUCTIONS = "You are a helpful assistant."
-DEMO_EXAMPLES: tuple[tuple[str, str], ...] = (
-    (
-        "Tell me about email in one sentence.",
-        "Email is a way to send written messages from one person to another over the internet.",
-    ),
-    ("What is 3+3?", "3+3 is 6."),
-    ("Hi! How are you doing?", "I'm doing great! How can I help you today?"),
-)
-
 _ROOT = Path(__file__).resolve().parents[2]
 _WAY_OUT = "Set OPENAI_API_KEY or OPENAI_BASE_URL to use a provider, or LOCAL_LLM_GGUF to use another model file."
 

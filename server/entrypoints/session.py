@@ -89,8 +89,8 @@ class Session:
                 await self._server.inbox.cancel(self._person, conversation_id or self._conversation_id, message_id)
             case frames.History():
                 await self._history(action)
-            case frames.NewConversation():
-                await self._new_conversation()
+            case frames.NewConversation(assistant):
+                await self._new_conversation(assistant)
             case frames.ListConversations(limit):
                 found = await self._server.conversations.recent(self._person, limit)
                 self._connection.say(websocket.conversations(found))
@@ -117,8 +117,11 @@ class Session:
         page = await self._server.log.before(conversation.id, action.before, action.limit)
         self._connection.say(websocket.history(conversation.id, page))
 
-    async def _new_conversation(self) -> None:
-        new = await self._server.conversations.create(self._person, websocket.NAME, self._server.assistant)
+    async def _new_conversation(self, assistant: str | None) -> None:
+        if assistant is not None:
+            await self._server.catalog.check(assistant)
+        wanted = assistant or self._server.assistant
+        new = await self._server.conversations.create(self._person, websocket.NAME, wanted)
         self._conversation_id = new.id
         self._connection.say(websocket.opened(new))
 

@@ -6,8 +6,10 @@ from server.model.assistants import (
     Assistant,
     Definition,
     Exchange,
+    Move,
     Overrides,
     RunMode,
+    Version,
 )
 from server.model.events import (
     Accepted,
@@ -79,6 +81,7 @@ __all__ = [
     "Frame",
     "InboundMessage",
     "Lease",
+    "Move",
     "Outcome",
     "Overrides",
     "Page",
@@ -105,6 +108,7 @@ __all__ = [
     "ToolUsed",
     "ToolsWanted",
     "Usage",
+    "Version",
     "WhenBusy",
     "Window",
     "Words",

@@ -58,3 +58,28 @@ class Assistant:
     label: str
     definition: Definition
     provider_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A definition as it is kept: `id` is the hash of its `body`, its canonical JSON."""
+
+    name: str
+    id: str
+    body: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """name@stage was pointed to a version. The newest move that is not `undone` says where it points.
+
+    `provider_id`: the provider's object for the stage.
+    """
+
+    name: str
+    stage: str
+    version: str
+    provider_id: str | None
+    moved_at: int
+    undone: bool = False

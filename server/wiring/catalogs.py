@@ -1,26 +1,36 @@
-"""Which assistant people talk to."""
+"""Which assistants there are."""
 
 from __future__ import annotations
 
-from server.assistant.catalog import ShippedCatalog
-from server.assistant.definition import SHIPPED
-from server.assistant.local_model import DEMO_EXAMPLES, DEMO_INSTRUCTIONS
-from server.model import Definition, Exchange
+from collections.abc import Mapping
+
+from server.assistant.catalog import StoredCatalog
+from server.assistant.files import read_shipped
+from server.errors import ConfigError, Refused
+from server.model import Definition
 from server.ports import Catalog
 from server.settings import Settings
 from server.wiring.stores import Store
 
-DEMO = Definition(
-    name="offline-demo",
-    instructions=DEMO_INSTRUCTIONS,
-    examples=tuple(Exchange(question, reply) for question, reply in DEMO_EXAMPLES),
-    temperature=0,
-)
+DEMO = "offline-demo"
 
 
-async def open_catalog(settings: Settings, _store: Store) -> Catalog:
-    return ShippedCatalog({one.name: one for one in (SHIPPED, DEMO)}, assistant_id(settings))
+async def open_catalog(settings: Settings, store: Store) -> Catalog:
+    """Raises `ConfigError` if ASSISTANT_ID names none."""
+    shipped = shipped_for(settings)
+    catalog = StoredCatalog(store, store, shipped, default=settings.assistant_id, stage=settings.stage)
+    try:
+        await catalog.check(settings.assistant_id)
+    except Refused as error:
+        raise ConfigError(
+            f"ASSISTANT_ID={settings.assistant_id}: {error.message} Take one that ships ({', '.join(sorted(shipped))}),"
+            f" or make it: python -m assistant_scripts.create_assistant FILE --stage {settings.stage}"
+        ) from None
+    return catalog
 
 
-def assistant_id(settings: Settings) -> str:
-    return DEMO.name if settings.uses_embedded_model else settings.assistant_id
+def shipped_for(settings: Settings) -> Mapping[str, Definition]:
+    """The offline demo model has words of its own for the general assistant, and no other model has them."""
+    shipped = dict(read_shipped())
+    demo = shipped.pop(DEMO)
+    return {**shipped, DEMO: demo, "assistant": demo} if settings.uses_embedded_model else shipped

@@ -30,7 +30,7 @@ from server.turns.runner import Runner
 from server.turns.speaker import Speaker
 from server.turns.worker import Worker
 from server.wiring.auth import open_auth
-from server.wiring.catalogs import assistant_id, open_catalog
+from server.wiring.catalogs import open_catalog
 from server.wiring.engines import Provider, open_provider
 from server.wiring.stores import Store, open_store
 
@@ -100,7 +100,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
             worker=make_worker(settings, store, bell, catalog, provider, tools, router, metrics),
             erasure=Erasure(store, provider.engine),
             metrics=metrics,
-            assistant=assistant_id(settings),
+            assistant=settings.assistant_id,
             catalog=catalog,
             model=provider.model,
         )

@@ -101,9 +101,13 @@ async def listen(server: ServerProcess, ready: asyncio.Event) -> None:
 
 async def run_command(*arguments: str, data_dir: Path, **settings: object) -> tuple[int, str, str]:
     """`python -m server ...`: exit code, standard output, standard error."""
+    return await run_module("server", *arguments, data_dir=data_dir, **settings)
+
+
+async def run_module(module: str, *arguments: str, data_dir: Path, **settings: object) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "server", *arguments),
+        *("-m", module, *arguments),
         env=environment(data_dir, **settings),
         cwd=data_dir,
         stdout=asyncio.subprocess.PIPE,

@@ -21,10 +21,12 @@ from openai.types.responses import (
     ResponseTextDeltaEvent,
 )
 
-from server.assistant.local_model import DEMO_EXAMPLES, DEMO_INSTRUCTIONS, LocalModel, find_gguf
+from server.assistant.files import read_shipped
+from server.assistant.local_model import LocalModel, find_gguf
 from server.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
+DEMO = read_shipped()["offline-demo"]
 
 
 def installed() -> bool:
@@ -46,7 +48,7 @@ def local_model(gguf: Path | None = None, log_file: Path | None = None, start_se
 
 
 def prompt(question: str) -> list[ResponseInputItemParam]:
-    turns = [(role, text) for pair in DEMO_EXAMPLES for role, text in zip(("user", "assistant"), pair, strict=True)]
+    turns = [turn for pair in DEMO.examples for turn in (("user", pair.question), ("assistant", pair.reply))]
     items: list[ResponseInputItemParam] = []
     for role, text in [*turns, ("user", question)]:
         items.append(
@@ -60,7 +62,7 @@ async def ask(base_url: str, api_key: str, question: str) -> list[ResponseStream
         stream = await client.responses.create(
             model="any",
             input=prompt(question),
-            instructions=DEMO_INSTRUCTIONS,
+            instructions=DEMO.instructions,
             temperature=0,
             max_output_tokens=24,
             stream=True,

@@ -34,6 +34,12 @@ def test_the_defaults_are_a_server_on_this_machine() -> None:
     assert settings.database.startswith("sqlite:///")
 
 
+def test_the_providers_own_assistant_is_for_the_threads_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "ENGINE=threads" in refusal(monkeypatch, ASSISTANT_ID="asst_abc")
+    monkeypatch.setenv("ENGINE", "threads")
+    assert read_settings().assistant_id == "asst_abc"
+
+
 def test_every_setting_says_what_it_means() -> None:
     assert all(field.description for field in Settings.model_fields.values())
 

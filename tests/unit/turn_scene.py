@@ -71,6 +71,9 @@ class OneAssistant:
         label = reference if "@" in reference else f"scripted@{self.version}"
         return Assistant(label, Definition(name="scripted", instructions="Speak."))
 
+    async def check(self, reference: str) -> None:
+        pass
+
 
 class Workshop:
     """The port Toolbox, over functions by name."""

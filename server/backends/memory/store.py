@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from server.backends.memory.assistants import MemoryAssistants
 from server.backends.memory.kept import Kept, reply_to, text_of
 from server.errors import Conflict, LeaseLost, NotFound, TooMany
 from server.model import (
@@ -29,8 +30,10 @@ from server.model import (
 CLAIM_MS = 7 * 86_400_000
 
 
-class MemoryStore:
-    """Implements the ports Conversations, Log, Leases, Runs, SignOuts and DeadLetters. Nothing outlives the process."""
+class MemoryStore(MemoryAssistants):
+    """Implements the ports Conversations, Log, Leases, Runs, SignOuts and DeadLetters, beside those of the assistants.
+    Nothing outlives the process.
+    """
 
     def __init__(
         self,
@@ -40,7 +43,7 @@ class MemoryStore:
         most_waiting: int,
         page_bytes: int = 256 * 1024,
     ) -> None:
-        self._clock = clock
+        super().__init__(clock)
         self._lease_ms = int(lease_seconds * 1000)
         self._most_waiting = most_waiting
         self._page_bytes = page_bytes
@@ -49,9 +52,6 @@ class MemoryStore:
         self._claims: dict[tuple[str, str], Accepted] = {}
         self._sign_outs: dict[str, int] = {}
         self._letters: dict[tuple[str, int], DeadLetter] = {}
-
-    def _now(self) -> int:
-        return int(self._clock() * 1000)
 
     # --- Conversations ---
 

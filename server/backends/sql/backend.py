@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from server.backends.sql.assistants import SqlAssistants
 from server.backends.sql.office import SqlOffice
 from server.backends.sql.runs import SqlRuns
 
 
-class SqlBackend(SqlOffice, SqlRuns):
-    """Implements the ports Conversations, Log, Leases, Runs, SignOuts and DeadLetters."""
+class SqlBackend(SqlOffice, SqlRuns, SqlAssistants):
+    """Implements all ports of a store."""

@@ -114,3 +114,24 @@ sign_outs = Table(
     Column("at", BigInteger, nullable=False, doc="tokens issued until then are refused"),
     Index("sign_outs_by_age", "at"),
 )
+
+assistant_versions = Table(
+    "assistant_versions",
+    metadata,
+    Column("name", word(64), primary_key=True),
+    Column("id", word(64), primary_key=True, doc="SHA-256 of the body"),
+    Column("body", prose(), nullable=False, doc="canonical JSON"),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+assistant_moves = Table(
+    "assistant_moves",
+    metadata,
+    Column("name", word(64), primary_key=True),
+    Column("stage", word(64), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False, doc="the highest that is not undone holds"),
+    Column("version", word(64), nullable=False),
+    Column("provider_id", word(128)),
+    Column("moved_at", BigInteger, nullable=False),
+    Column("undone", Boolean, nullable=False),
+)

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 MessageId = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$", description="idempotency key, unique per person")]
 ConversationId = Annotated[str, Meta(min_length=1, max_length=64)]
+AssistantName = Annotated[str, Meta(pattern="^[^@]{1,64}$", description="which version answers is the server's choice")]
 Limit = Annotated[int, Meta(ge=1, le=100)]
 Offset = Annotated[int, Meta(ge=0, le=2**31 - 1, description="number of an entry in the conversation's log, from 1")]
 
@@ -47,7 +48,9 @@ class History(Action, frozen=True, tag="history"):
 
 
 class NewConversation(Action, frozen=True, tag="newConversation"):
-    """Begin another conversation; it becomes the current one."""
+    """Begin another conversation, with the assistant of this name if one is named; it becomes the current one."""
+
+    assistant: AssistantName | None = None
 
 
 class ListConversations(Action, frozen=True, tag="listConversations"):

@@ -1,0 +1,61 @@
+"""A script from its arguments to its exit code: 0, or 2 where it is refused."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
+from assistant_scripts.desk import SHIPPED, Desk
+from assistant_scripts.report import Ink, Report
+from server.assistant.definition import is_prefix
+from server.assistant.files import read_shipped
+from server.entrypoints.logs import configure_logs
+from server.errors import ServerError
+from server.settings import Settings, read_settings
+from server.wiring import open_mirror, open_office
+
+REFUSED = 2
+
+Act: TypeAlias = Callable[[Desk, argparse.Namespace, Ink], Awaitable[Report]]
+
+
+def parser(script: str, what: str | None) -> argparse.ArgumentParser:
+    """With the options that every script has."""
+    made = argparse.ArgumentParser(prog=f"python -m assistant_scripts.{script}", description=what)
+    made.add_argument("--stage", type=stage, help="stage to work on (default: the setting STAGE)")
+    made.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
+    made.add_argument("--json", action="store_true", help="for programs")
+    return made
+
+
+def stage(word: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", word):
+        raise argparse.ArgumentTypeError(f"{word!r} is no stage; take letters, digits, - and _, at most 32")
+    if is_prefix(word) or word == SHIPPED:
+        raise argparse.ArgumentTypeError(f"{word!r} reads as a version; take another name")
+    return word
+
+
+def run(options: argparse.ArgumentParser, act: Act, arguments: Sequence[str] | None) -> int:
+    given = options.parse_args(arguments)
+    ink = Ink(sys.stdout.isatty() and not given.json)
+    try:
+        settings = read_settings()
+        configure_logs("error", settings.log_format)
+        report = asyncio.run(carry_out(settings, act, given, ink))
+    except ServerError as error:
+        print(error.message, file=sys.stderr)
+        return REFUSED
+    print(json.dumps(report.data, indent=2, ensure_ascii=False) if given.json else report.text)
+    return 0
+
+
+async def carry_out(settings: Settings, act: Act, given: argparse.Namespace, ink: Ink) -> Report:
+    async with open_office(settings) as office, open_mirror(settings) as mirror:
+        desk = Desk(office, mirror, read_shipped(), stage=given.stage or settings.stage, dry_run=given.dry_run)
+        return await act(desk, given, ink)
