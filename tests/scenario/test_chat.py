@@ -23,8 +23,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from server.auth.local_pool import LocalUserPool
 from tests.fakes.openai_server import Answer, FakeOpenAI, Fault
 from tests.scenario.client import client
-from tests.scenario.conftest import Start
-from tests.scenario.process import ServerProcess, environment
+from tests.scenario.process import ServerProcess, Start, environment
 from tests.terminal import Terminal
 
 PATIENCE = 30
