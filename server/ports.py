@@ -22,6 +22,7 @@ from server.model import (
     InboundMessage,
     Lease,
     Move,
+    Note,
     Page,
     Principal,
     Prompt,
@@ -240,6 +241,21 @@ class Aliases(Protocol):
 
     async def drop_alias(self, name: str, stage: str) -> None:
         """Let go of the alias and its moves; the versions stay. One that is not there is no error."""
+        ...
+
+
+class Notes(Protocol):
+    """What the model wants to know about a person the next time. The newest 200 are kept."""
+
+    async def add(self, person: str, key: str, text: str) -> None:
+        """Durable when it returns. A key that the person has a note of changes nothing.
+
+        `BadInput` for a text that is empty, holds a NUL character, or has more than 2,000 characters.
+        """
+        ...
+
+    async def of(self, person: str, limit: int) -> Sequence[Note]:
+        """The newest first."""
         ...
 
 

@@ -33,6 +33,7 @@ from server.wiring.auth import open_auth
 from server.wiring.catalogs import open_catalog
 from server.wiring.engines import Provider, open_provider
 from server.wiring.stores import Store, open_store
+from server.wiring.tools import open_tools
 
 # Clients come back spread over this time.
 LATEST_RETURN_MS = 5_000
@@ -80,7 +81,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
         verifier, pool = await open_auth(settings, stack)
         store = await open_store(settings, stack)
         metrics, bell = Metrics(), MemoryBell()
-        tools = Tools()
+        tools = await open_tools(settings, store, stack)
         provider = await open_provider(settings, tools, metrics, stack)
         catalog = await open_catalog(settings, store)
         hub = Hub(metrics)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from server.backends.memory.assistants import MemoryAssistants
 from server.backends.memory.kept import Kept, reply_to, text_of
+from server.backends.memory.notes import MemoryNotes
 from server.errors import Conflict, LeaseLost, NotFound, TooMany
 from server.model import (
     Accepted,
@@ -30,9 +31,9 @@ from server.model import (
 CLAIM_MS = 7 * 86_400_000
 
 
-class MemoryStore(MemoryAssistants):
-    """Implements the ports Conversations, Log, Leases, Runs, SignOuts and DeadLetters, beside those of the assistants.
-    Nothing outlives the process.
+class MemoryStore(MemoryAssistants, MemoryNotes):
+    """Implements the ports Conversations, Log, Leases, Runs, SignOuts and DeadLetters, beside those of the
+    assistants and of notes. Nothing outlives the process.
     """
 
     def __init__(
