@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     azure_openai_api_version: str = Field("", description="a dated API version; unset: Azure's v1 endpoint")
     local_llm_gguf: Path | None = Field(None, description="a GGUF file to use as the offline model")
     assistant_id: str = Field("assistant", description="whom sockets talk to: name, name@stage or name@version")
+    engine: Literal["responses", "threads"] = Field(
+        "responses", description="threads: the Assistants protocol, for servers that still speak it"
+    )
     run_mode: Literal["stream", "background"] = Field("stream", description="background: polled, whole replies")
     openai_background: bool | None = Field(
         None, description="whether the provider has background runs; unset: by its host"
@@ -116,6 +119,11 @@ class Settings(BaseSettings):
         if self.azure_openai_endpoint and not self.azure_openai_model:
             raise ValueError(
                 "AZURE_OPENAI_MODEL is missing; it is the name of your deployment at AZURE_OPENAI_ENDPOINT"
+            )
+        if self.engine == "threads" and self.is_openai:
+            raise ValueError(
+                "ENGINE=threads needs a server that speaks the Assistants protocol, which api.openai.com and Azure shut"
+                " down on 2026-08-26; set OPENAI_BASE_URL to one that does, or ENGINE=responses"
             )
         if self.uses_local_pool and self.cognito_client_ids:
             raise ValueError("COGNITO_CLIENT_IDS without a pool; set COGNITO_USER_POOL_ID too")
