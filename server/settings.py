@@ -123,6 +123,11 @@ class Settings(BaseSettings):
             )
         if self.assistant_id.startswith("asst_") and self.engine != "threads":
             raise ValueError("ASSISTANT_ID names an object at the provider; those are used by ENGINE=threads only")
+        if self.engine == "threads" and self.is_openai:
+            raise ValueError(
+                "ENGINE=threads needs a server that speaks the Assistants protocol, which api.openai.com and Azure shut"
+                " down on 2026-08-26; set OPENAI_BASE_URL to one that does, or ENGINE=responses"
+            )
         if self.uses_local_pool and self.cognito_client_ids:
             raise ValueError("COGNITO_CLIENT_IDS without a pool; set COGNITO_USER_POOL_ID too")
         if not self.uses_local_pool and not self.cognito_client_ids:

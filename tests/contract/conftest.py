@@ -1,4 +1,7 @@
-"""Every backend that claims the ports. A test gets a `store` that is empty, and never asks which one it is."""
+"""Every backend and every engine that claims the ports.
+
+A test gets a `store` that is empty, or a `bench` with an engine, and never asks which one it is.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from server.backends.sql.migrate import upgrade
 from server.backends.sql.schema import metadata
 from server.backends.sql.sole import SoleBackend
 from tests.databases import SERVERS, scratch_database
+from tests.engines import KINDS, Bench, open_bench
 
 LEASE_SECONDS = 30
 MOST_WAITING = 5
@@ -111,4 +115,17 @@ def empty(url: str) -> None:
 @pytest.fixture
 async def store(open_store: Opener) -> AsyncIterator[Store]:
     async with open_store() as opened:
+        yield opened
+
+
+@pytest.fixture(params=KINDS)
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    async with open_bench(KINDS[request.param]) as opened:
+        yield opened
+
+
+@pytest.fixture(params=[name for name, kind in KINDS.items() if kind.outlives])
+async def lasting(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    """One whose runs outlive us."""
+    async with open_bench(KINDS[request.param]) as opened:
         yield opened

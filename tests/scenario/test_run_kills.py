@@ -25,11 +25,11 @@ def with_tools(body: Mapping[str, Any]) -> Answer:
     """The question's echo; of some questions only after one or two tools were used, in one or two rounds."""
     asked, outputs = last_question(body["input"])
     dice = random.Random(asked)
-    pace = {"first_delay": dice.choice((0, 0.05, 0.2, 0.6)), "interval": dice.choice((0, 0.005, 0.01))}
+    begins, pace = dice.choice((0, 0.05, 0.2, 0.6)), dice.choice((0, 0.005, 0.01))
     if outputs < dice.choice((0, 0, 1, 2)):
         calls = tuple(Call("current_time", {"timezone": zone}) for zone in dice.sample(("UTC", "Asia/Tokyo"), k=1))
-        return Answer(calls=calls, **pace)
-    return Answer(words(f"You said: {asked}"), **pace)
+        return Answer(calls=calls, first_delay=begins, interval=pace)
+    return Answer(words(f"You said: {asked}"), first_delay=begins, interval=pace)
 
 
 def last_question(items: list[Mapping[str, Any]]) -> tuple[str, int]:
