@@ -35,10 +35,12 @@ REASONS = {
 }
 # These runs came to nothing, and another one has to be paid for.
 FRUITLESS = {Fault.FAILED, Fault.FAILED_RATE_LIMITED, Fault.ERROR_EVENT, Fault.VANISHED, Fault.EXPIRED}
-# Here nobody could say whether there is a run; only threads can be asked for theirs.
-IN_DOUBT = {Fault.LOST_BY_RESET, Fault.LOST_BY_STALL}
-# A stream that breaks takes its run with it.
-BREAKS = {Fault.STALL, Fault.RESET, Fault.EOF, Fault.MALFORMED_JSON}
+# The answer breaks off, and with it a streamed run; of any other nobody can say whether it is there, unless the provider
+# can be asked for the runs of a thread.
+IN_DOUBT = {
+    *(Fault.LOST_BY_RESET, Fault.LOST_BY_STALL),
+    *(Fault.STALL, Fault.RESET, Fault.EOF, Fault.MALFORMED_JSON),
+}
 
 
 class Trouble:
@@ -63,9 +65,7 @@ def code_of(fault: Fault, mode: str) -> str | None:
 
 
 def may_be_paid_twice(fault: Fault, mode: str) -> bool:
-    if mode == "threads":
-        return fault in FRUITLESS
-    return fault in FRUITLESS | IN_DOUBT or (mode == "stream" and fault in BREAKS)
+    return fault in FRUITLESS or (fault in IN_DOUBT and mode != "threads")
 
 
 async def ask(server: ServerProcess, fault: Fault) -> tuple[Fault, Frame]:
