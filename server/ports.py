@@ -22,6 +22,7 @@ from server.model import (
     InboundMessage,
     Lease,
     Move,
+    Note,
     Page,
     Principal,
     Prompt,
@@ -61,6 +62,10 @@ class Conversations(Protocol):
 
     async def recent(self, person: str, limit: int) -> Sequence[Conversation]:
         """The person's conversations, the one last spoken in first."""
+        ...
+
+    async def delete(self, person: str, conversation_id: str) -> None:
+        """Forget it and all that was said in it; a lease on it is lost. Raises `NotFound`, for another person's too."""
         ...
 
 
@@ -239,6 +244,21 @@ class Aliases(Protocol):
         ...
 
 
+class Notes(Protocol):
+    """What the model wants to know about a person the next time. The newest 200 are kept."""
+
+    async def add(self, person: str, key: str, text: str) -> None:
+        """Durable when it returns. A key that the person has a note of changes nothing.
+
+        `BadInput` for a text that is empty, holds a NUL character, or has more than 2,000 characters.
+        """
+        ...
+
+    async def of(self, person: str, limit: int) -> Sequence[Note]:
+        """The newest first."""
+        ...
+
+
 class Catalog(Protocol):
     """Which definition answers."""
 
@@ -282,6 +302,10 @@ class Engine(Protocol):
 
     async def cancel(self, handle: str) -> None:
         """End the run at the provider; one that is over, or unknown there, is no error."""
+        ...
+
+    async def forget(self, thread: str) -> None:
+        """Let go of what the provider keeps for a conversation; a thread that is unknown there is no error."""
         ...
 
 

@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     max_output_tokens: int = Field(2_048, ge=16, description="longest reply of the model")
     tool_rounds: int = Field(8, ge=1, description="how often a reply may stop for tools")
     tool_calls: int = Field(32, ge=1, description="how many tools may be used for a reply")
+    inventory_url: str = Field("", description="shop that the assistant can look into; unset: that tool is not there")
     poll_first_seconds: float = Field(0.75, gt=0, description="until a background run is first asked about")
     poll_factor: float = Field(1.15, ge=1, le=4, description="by which each pause grows")
     poll_cap_seconds: float = Field(4, gt=0, description="longest pause")
@@ -99,7 +100,7 @@ class Settings(BaseSettings):
 
     split = field_validator("cognito_client_ids", "allowed_origins", mode="before")(words)
 
-    @field_validator("public_url", "openai_base_url", "azure_openai_endpoint", "cognito_issuer_url")
+    @field_validator("public_url", "openai_base_url", "azure_openai_endpoint", "cognito_issuer_url", "inventory_url")
     @classmethod
     def is_url(cls, url: str) -> str:
         if url and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname):
@@ -122,6 +123,11 @@ class Settings(BaseSettings):
             )
         if self.assistant_id.startswith("asst_") and self.engine != "threads":
             raise ValueError("ASSISTANT_ID names an object at the provider; those are used by ENGINE=threads only")
+        if self.engine == "threads" and self.is_openai:
+            raise ValueError(
+                "ENGINE=threads needs a server that speaks the Assistants protocol, which api.openai.com and Azure shut"
+                " down on 2026-08-26; set OPENAI_BASE_URL to one that does, or ENGINE=responses"
+            )
         if self.uses_local_pool and self.cognito_client_ids:
             raise ValueError("COGNITO_CLIENT_IDS without a pool; set COGNITO_USER_POOL_ID too")
         if not self.uses_local_pool and not self.cognito_client_ids:

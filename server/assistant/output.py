@@ -198,6 +198,10 @@ def garbled() -> Unavailable:
     return Unavailable("The assistant's answer was garbled.", code="provider_garbled")
 
 
+def lost() -> Unavailable:
+    return Unavailable("The assistant's answer was lost. Please try again.", code="provider_lost_run")
+
+
 def run_failed(event: StreamEvent) -> ServerError:
     return failed(event.error or (event.response and event.response.error) or Fault(event.code))
 

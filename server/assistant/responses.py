@@ -81,6 +81,9 @@ class ResponsesEngine:
         except NotFound:
             pass
 
+    async def forget(self, thread: str) -> None:
+        """There are no threads here; one left by another engine is that one's."""
+
     # --- streamed ---
 
     async def _streamed(self, prompt: Prompt) -> AsyncGenerator[RunEvent]:
@@ -117,7 +120,7 @@ class ResponsesEngine:
         if run is None:
             run = await self._begin(prompt)
             yield RunBegun(run.id)
-            run = await self._wait(prompt, run.id)
+            run = await self._first_end(prompt, run.id)
         for event in self._outcome(prompt, run):
             yield event
 
@@ -130,6 +133,12 @@ class ResponsesEngine:
         except NotFound:
             return None
         return None if run.status in NO_REPLY else run
+
+    async def _first_end(self, prompt: Prompt, handle: str) -> Output:
+        try:
+            return await self._wait(prompt, handle)
+        except NotFound:
+            raise output.lost() from None
 
     async def _begin(self, prompt: Prompt) -> Output:
         with provider_errors():

@@ -14,9 +14,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.entrypoints import schemas
+from server.entrypoints import conversations, schemas
+from server.entrypoints.answers import answer
 from server.entrypoints.schemas import request_id
-from server.entrypoints.sockets import NoSocket, Socket, answer
+from server.entrypoints.sockets import NoSocket, Socket
 from server.errors import ServerError
 from server.wiring import Server
 
@@ -46,6 +47,7 @@ def http_app(server: Server) -> Starlette:
             Route("/healthz", alive),
             Route("/readyz", partial(ready, server)),
             Route("/metrics", partial(figures, server)),
+            Route("/api/conversations/{conversation_id}", partial(conversations.delete, server), methods=["DELETE"]),
             Route("/asyncapi.json", partial(document, schemas.asyncapi(server.settings.stage))),
             Route("/openapi.json", partial(document, schemas.openapi())),
         ],

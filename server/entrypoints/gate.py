@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from urllib.parse import urlsplit
+from collections.abc import Mapping, Sequence
+from urllib.parse import parse_qsl, urlsplit
 
-from starlette.datastructures import Headers
-from starlette.websockets import WebSocket
+from starlette.types import Scope
 
 from server.errors import NotFound, ServerError, TooMany, Unauthorized, Unavailable
 from server.model import Principal
@@ -31,14 +30,25 @@ def status_of(error: ServerError) -> int:
             return 400
 
 
-async def admit(server: Server, socket: WebSocket) -> Principal:
+async def admit(server: Server, scope: Scope) -> Principal:
     """Raises `Unauthorized` for a foreign origin, or a missing or bad token; `TooMany` above a limit of connections;
     `Unavailable` while the server ends.
     """
     if server.draining.is_set():
         raise Unavailable("The server is about to stop; come back in a moment.", code="draining", retry_after=5)
-    check_origin(socket.headers, server.settings)
-    token = token_of(socket)
+    check_origin(scope, server.settings)
+    who = await verified(server, token_of(scope))
+    check_limits(server, who.person)
+    return who
+
+
+async def identify(server: Server, scope: Scope) -> Principal:
+    """Who asks over HTTP, where a token comes as a header only. Raises `Unauthorized`."""
+    check_origin(scope, server.settings)
+    return await verified(server, bearer_of(scope))
+
+
+async def verified(server: Server, token: str | None) -> Principal:
     if token is None:
         raise Unauthorized(
             "No token. Send it as `Authorization: Bearer T`, as subprotocols `assistant.v1, bearer.T`, or as ?Auth=T.",
@@ -46,33 +56,52 @@ async def admit(server: Server, socket: WebSocket) -> Principal:
         )
     who = await server.verifier.verify(token)
     server.tenure.check(who)
-    check_limits(server, who.person)
     return who
 
 
-def token_of(socket: WebSocket) -> str | None:
+def token_of(scope: Scope) -> str | None:
     """The first one found of the three places."""
-    scheme, _, bearer = socket.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return bearer.strip()
-    for protocol in subprotocols(socket):
+    bearer = bearer_of(scope)
+    if bearer is not None:
+        return bearer
+    for protocol in subprotocols(scope):
         if protocol.startswith(BEARER):
             return protocol.removeprefix(BEARER)
-    return socket.query_params.get("Auth")
+    return query(scope).get("Auth")
 
 
-def subprotocols(socket: WebSocket) -> Sequence[str]:
-    offered: Sequence[str] = socket.scope["subprotocols"]
+def bearer_of(scope: Scope) -> str | None:
+    scheme, _, bearer = (header(scope, b"authorization") or "").partition(" ")
+    return bearer.strip() if scheme.lower() == "bearer" else None
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The first of that name, which is in lower case."""
+    for one, value in scope["headers"]:
+        if one == name:
+            text: str = value.decode("latin-1")
+            return text
+    return None
+
+
+def query(scope: Scope) -> Mapping[str, str]:
+    """What is named twice is what it was last."""
+    text = scope["query_string"].decode("latin-1")
+    return dict(parse_qsl(text, keep_blank_values=True)) if text else {}
+
+
+def subprotocols(scope: Scope) -> Sequence[str]:
+    offered: Sequence[str] = scope["subprotocols"]
     return offered
 
 
-def check_origin(headers: Headers, settings: Settings) -> None:
+def check_origin(scope: Scope, settings: Settings) -> None:
     """Browsers say where a page came from; other clients say nothing, and are let through to the token."""
-    origin = headers.get("origin")
+    origin = header(scope, b"origin")
     if origin is None or "*" in settings.allowed_origins or origin in settings.allowed_origins:
         return
     parts = urlsplit(origin)
-    if parts.netloc and parts.netloc in {headers.get("host"), urlsplit(settings.public_url).netloc}:
+    if parts.netloc and parts.netloc in {header(scope, b"host"), urlsplit(settings.public_url).netloc}:
         return
     raise Unauthorized("Pages of this origin may not connect; ALLOWED_ORIGINS lists those that may.", code="bad_origin")
 

@@ -122,10 +122,11 @@ def openapi() -> bytes:
                 "/healthz": {"get": route("Is the process alive?", {"200": Alive})},
                 "/readyz": {"get": route("Is it ready for clients?", {"200": Ready, "503": Ready})},
                 "/metrics": {"get": route("Figures, in Prometheus' text format", {"200": None}, "text/plain")},
+                "/api/conversations/{conversationId}": {"delete": DELETE_CONVERSATION},
                 "/asyncapi.json": {"get": route("The socket, described", {"200": None})},
                 "/openapi.json": {"get": route("This", {"200": None})},
             },
-            "components": {"schemas": schemas},
+            "components": {"schemas": schemas, "securitySchemes": {"token": BEARER}},
         }
     )
 
@@ -141,6 +142,16 @@ def response(kind: type[Struct] | None, media: str) -> dict[str, Any]:
         return {"description": "A document.", "content": {media: {}}}
     schema = {"$ref": REFERENCE.format(name=kind.__name__)}
     return {"description": inspect.getdoc(kind), "content": {JSON: {"schema": schema}}}
+
+
+PATH_ID = {"name": "conversationId", "in": "path", "required": True, "schema": {"type": "string"}}
+BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+DELETE_CONVERSATION = {
+    **route("Forget one of your conversations, and all that was said in it", {"401": ErrorBody, "404": ErrorBody}),
+    "parameters": [PATH_ID],
+    "security": [{"token": []}],
+}
+DELETE_CONVERSATION["responses"]["204"] = {"description": "It is gone."}
 
 
 def release() -> str:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import Any
 
 import structlog
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket
 
 from server.channels import websocket
 from server.delivery.hub import Connection
 from server.entrypoints import schemas
-from server.entrypoints.gate import SUBPROTOCOL, admit, status_of, subprotocols
+from server.entrypoints.answers import refusal
+from server.entrypoints.gate import SUBPROTOCOL, admit, query, subprotocols
 from server.entrypoints.session import Session
 from server.entrypoints.wire import EXTENSION
 from server.errors import NotFound, ServerError
@@ -34,46 +32,47 @@ class Socket:
         self._server = server
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        socket = WebSocket(scope, receive, send)
         try:
-            connection = await self._admit(socket)
+            connection = await self._admit(scope)
         except ServerError as error:
-            await refuse(socket, error)
+            await refuse(scope, receive, send, error)
             return
         try:
-            conversation = await self._accept(socket, connection)
+            conversation = await self._accept(scope, receive, send, connection)
             # What the handshake left behind is let go of: a socket may stay for hours.
-            del socket
             scope["extensions"][EXTENSION].forget_handshake()
             if conversation is not None:
                 await self._serve(connection, conversation, receive)
         finally:
             self._server.hub.remove(connection)
 
-    async def _admit(self, socket: WebSocket) -> Connection:
+    async def _admit(self, scope: Scope) -> Connection:
         """Counted from here on, so that the limits hold, and live: it holds its frames until it has been greeted."""
-        who = await admit(self._server, socket)
+        who = await admit(self._server, scope)
+        wishes = query(scope)
         connection = Connection(
             f"k_{secrets.token_hex(12)}",
             who,
-            socket.scope["extensions"][EXTENSION],
+            scope["extensions"][EXTENSION],
             most_bytes=self._server.settings.connection_buffer_bytes,
-            deltas=socket.query_params.get("stream") != "0",
-            rich=socket.query_params.get("format") == "html",
+            deltas=wishes.get("stream") != "0",
+            rich=wishes.get("format") == "html",
         )
         self._server.hub.add(connection)
         return connection
 
-    async def _accept(self, socket: WebSocket, connection: Connection) -> Conversation | None:
+    async def _accept(self, scope: Scope, receive: Receive, send: Send, connection: Connection) -> Conversation | None:
         """The person's conversation; None if the socket had to be refused after all."""
         try:
             conversation = await self._server.conversations.current(
                 connection.who.person, websocket.NAME, self._server.assistant
             )
         except ServerError as error:
-            await refuse(socket, error)
+            await refuse(scope, receive, send, error)
             return None
-        await socket.accept(SUBPROTOCOL if SUBPROTOCOL in subprotocols(socket) else None)
+        await receive()
+        subprotocol = SUBPROTOCOL if SUBPROTOCOL in subprotocols(scope) else None
+        scope["extensions"][EXTENSION].accept(subprotocol)
         return conversation
 
     async def _serve(self, connection: Connection, conversation: Conversation, receive: Receive) -> None:
@@ -97,7 +96,7 @@ class NoSocket:
     """An ASGI application for sockets at any other path."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await refuse(WebSocket(scope, receive, send), NotFound("There is no socket at this path; use /ws."))
+        await refuse(scope, receive, send, NotFound("There is no socket at this path; use /ws."))
 
 
 async def read(receive: Receive, session: Session) -> None:
@@ -107,12 +106,6 @@ async def read(receive: Receive, session: Session) -> None:
         await session.receive(message["bytes"] if text is None else text)
 
 
-async def refuse(socket: WebSocket, error: ServerError) -> None:
-    body = schemas.error(error.code, error.message, schemas.request_id(), retryable=error.retryable)
-    headers = {} if error.retry_after is None else {"retry-after": str(int(error.retry_after) + 1)}
+async def refuse(scope: Scope, receive: Receive, send: Send, error: ServerError) -> None:
     logger.info("handshake_refused", code=error.code)
-    await socket.send_denial_response(answer(body, status_of(error), headers))
-
-
-def answer(content: Any, status: int = 200, headers: Any = None) -> Response:
-    return Response(schemas.encode(content), status, headers, "application/json")
+    await refusal(error)(scope, receive, send)

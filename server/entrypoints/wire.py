@@ -28,6 +28,19 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[EXTENSION] = self
 
+    def accept(self, subprotocol: str | None) -> None:
+        """As the ASGI message does, but the answer goes out together with what is written first."""
+        if self.transport.is_closing():
+            return
+        answer = self.response.headers
+        del answer["Date"]
+        answer.update((name.decode("latin-1"), value.decode("latin-1")) for name, value in self.default_headers)
+        if subprotocol is not None:
+            answer["Sec-WebSocket-Protocol"] = subprotocol
+        self.handshake_complete = True
+        self.conn.send_response(self.response)
+        self.start_keepalive()
+
     def forget_handshake(self) -> None:
         """The token among it."""
         self.scope["headers"] = []

@@ -39,6 +39,7 @@ from server.model.log import (
     reply_id,
     requeued_id,
 )
+from server.model.notes import MOST_NOTES, Note, check_note
 from server.model.turns import (
     Begun,
     Called,
@@ -63,6 +64,7 @@ from server.model.turns import (
 )
 
 __all__ = [
+    "MOST_NOTES",
     "REQUEUED",
     "Accepted",
     "Assistant",
@@ -82,6 +84,7 @@ __all__ = [
     "InboundMessage",
     "Lease",
     "Move",
+    "Note",
     "Outcome",
     "Overrides",
     "Page",
@@ -112,6 +115,7 @@ __all__ = [
     "WhenBusy",
     "Window",
     "Words",
+    "check_note",
     "reply_id",
     "requeued_id",
 ]

@@ -27,7 +27,10 @@ class SignOut:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A log's head. `offset` is its newest entry (0: none yet); every question up to `answered` has its reply."""
+    """A log's head. `offset` is its newest entry (0: none yet); every question up to `answered` has its reply.
+
+    `thread`: the one at the provider that belongs to it.
+    """
 
     id: str
     person: str
@@ -38,6 +41,7 @@ class Conversation:
     answered: int
     created_at: int
     updated_at: int
+    thread: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

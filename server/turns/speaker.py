@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import assert_never
@@ -128,8 +129,7 @@ class Speaker:
                     case Words(text):
                         await self._say(turn, text)
                     case ThreadMade(thread):
-                        await self._runs.bind(turn.lease, thread)
-                        turn.thread = thread
+                        await self._bind(turn, thread)
                     case RunBegun(handle):
                         await self._keep(turn, handle)
                     case ToolsWanted():
@@ -143,14 +143,19 @@ class Speaker:
                         assert_never(event)
         raise Unavailable("The assistant's answer broke off.", code="provider_broke_off")
 
+    async def _bind(self, turn: Turn, thread: str) -> None:
+        try:
+            await self._runs.bind(turn.lease, thread)
+        except ServerError:
+            await nobodys(self._engine.forget(thread))
+            raise
+        turn.thread = thread
+
     async def _keep(self, turn: Turn, handle: str) -> None:
-        """A run that cannot be noted would be nobody's: it is ended at the provider."""
         try:
             await self._note(turn, Begun(handle, turn.assistant.label))
         except ServerError:
-            with suppress(ServerError, TimeoutError):
-                async with asyncio.timeout(CANCEL_SECONDS):
-                    await self._engine.cancel(handle)
+            await nobodys(self._engine.cancel(handle))
             raise
 
     async def _say(self, turn: Turn, text: str) -> None:
@@ -194,6 +199,13 @@ class Speaker:
     async def _tell_of(self, turn: Turn, call: ToolCall, status: ToolStatus) -> None:
         used = ToolUsed(turn.lease.conversation_id, turn.lease.question.offset, call.name, status)
         await self._delivery.send(turn.lease.person, used, turn.lease.attempt)
+
+
+async def nobodys(end: Awaitable[None]) -> None:
+    """What cannot be noted would be nobody's: it is ended at the provider, as far as that can be reached."""
+    with suppress(ServerError, TimeoutError):
+        async with asyncio.timeout(CANCEL_SECONDS):
+            await end
 
 
 def called(turn: Turn, wanted: ToolsWanted) -> Called:

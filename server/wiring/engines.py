@@ -16,6 +16,7 @@ from server.assistant.polling.durations import Learning
 from server.assistant.polling.pacing import Adaptive, Backoff, Exponential
 from server.assistant.polling.poller import Poller, Watch
 from server.assistant.responses import Abilities, ResponsesEngine
+from server.assistant.threads import ThreadsEngine
 from server.assistant.tools.toolbox import Tools
 from server.metrics import Metrics
 from server.ports import Engine
@@ -39,16 +40,30 @@ async def open_provider(settings: Settings, tools: Tools, metrics: Metrics, stac
     if settings.uses_embedded_model:
         return await open_embedded_model(settings, tools, metrics, stack)
     client = await stack.enter_async_context(connect_provider(settings))
-    engine = ResponsesEngine(
+    engine = make_engine(settings, client, tools, metrics)
+    return Provider(engine, client, f"{settings.model} at {client.base_url.host}")
+
+
+def make_engine(settings: Settings, client: openai.AsyncOpenAI, tools: Tools, metrics: Metrics) -> Engine:
+    poller = make_poller(settings, metrics)
+    if settings.engine == "threads":
+        return ThreadsEngine(
+            client,
+            tools,
+            poller,
+            model=settings.model,
+            context_tokens=settings.context_tokens,
+            max_output_tokens=settings.max_output_tokens,
+        )
+    return ResponsesEngine(
         client,
         tools,
-        make_poller(settings, metrics),
+        poller,
         abilities=Abilities(background=settings.has_background, reasoning=settings.is_openai),
         model=settings.model,
         context_tokens=settings.context_tokens,
         max_output_tokens=settings.max_output_tokens,
     )
-    return Provider(engine, client, f"{settings.model} at {client.base_url.host}")
 
 
 def connect_provider(settings: Settings) -> openai.AsyncOpenAI:

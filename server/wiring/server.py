@@ -25,6 +25,7 @@ from server.metrics import Metrics
 from server.model import Frame
 from server.ports import Bell, Catalog, Conversations, Log, Verifier
 from server.settings import Settings
+from server.turns.erasure import Erasure
 from server.turns.runner import Runner
 from server.turns.speaker import Speaker
 from server.turns.worker import Worker
@@ -32,6 +33,7 @@ from server.wiring.auth import open_auth
 from server.wiring.catalogs import open_catalog
 from server.wiring.engines import Provider, open_provider
 from server.wiring.stores import Store, open_store
+from server.wiring.tools import open_tools
 
 # Clients come back spread over this time.
 LATEST_RETURN_MS = 5_000
@@ -53,6 +55,7 @@ class Server:
     router: Router
     tenure: Tenure
     worker: Worker
+    erasure: Erasure
     metrics: Metrics
     assistant: str
     catalog: Catalog
@@ -78,7 +81,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
         verifier, pool = await open_auth(settings, stack)
         store = await open_store(settings, stack)
         metrics, bell = Metrics(), MemoryBell()
-        tools = Tools()
+        tools = await open_tools(settings, store, stack)
         provider = await open_provider(settings, tools, metrics, stack)
         catalog = await open_catalog(settings, store)
         hub = Hub(metrics)
@@ -96,6 +99,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
             router=router,
             tenure=tenure,
             worker=make_worker(settings, store, bell, catalog, provider, tools, router, metrics),
+            erasure=Erasure(store, provider.engine),
             metrics=metrics,
             assistant=settings.assistant_id,
             catalog=catalog,

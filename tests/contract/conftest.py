@@ -1,7 +1,11 @@
-"""Every backend that claims the ports. A test gets a `store` that is empty, and never asks which one it is."""
+"""Every backend and every engine that claims the ports.
+
+A test gets a `store` that is empty, or a `bench` with an engine, and never asks which one it is.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeAlias
@@ -11,12 +15,17 @@ import sqlalchemy as sa
 
 from server.backends.memory import MemoryStore
 from server.backends.sql import SqlBackend, open_sql
+from server.backends.sql.database import Database
+from server.backends.sql.migrate import upgrade
 from server.backends.sql.schema import metadata
+from server.backends.sql.sole import SoleBackend
 from tests.databases import SERVERS, scratch_database
+from tests.engines import KINDS, Bench, open_bench
 
 LEASE_SECONDS = 30
 MOST_WAITING = 5
 PAGE_BYTES = 1_000
+SOLE = "sole.db"
 
 Store: TypeAlias = MemoryStore | SqlBackend
 Opener: TypeAlias = Callable[[], AbstractAsyncContextManager[Store]]
@@ -37,7 +46,7 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(scope="session", params=["memory", "sqlite", "mysql", "postgres"])
+@pytest.fixture(scope="session", params=["memory", "sqlite", "sole", "mysql", "postgres"])
 def backend_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where a backend keeps things, made for this run; nothing for the one that keeps nothing."""
     match request.param:
@@ -45,6 +54,8 @@ def backend_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
             yield ""
         case "sqlite":
             yield f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/contract.db"
+        case "sole":
+            yield f"sqlite:///{tmp_path_factory.mktemp('sole')}/{SOLE}"
         case server:
             with scratch_database(SERVERS[server]) as url:
                 yield url
@@ -56,6 +67,8 @@ def open_store(backend_url: str, clock: Clock) -> Opener:
     if not backend_url:
         return memory_opener(clock)
     empty(backend_url)
+    if backend_url.endswith(SOLE):
+        return sole_opener(backend_url, clock)
     return lambda: open_sql(
         backend_url,
         sole=False,
@@ -76,6 +89,20 @@ def memory_opener(clock: Clock) -> Opener:
     return opened
 
 
+def sole_opener(url: str, clock: Clock) -> Opener:
+    """What a server without another beside it has, but for the end of all leases when it starts."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Store]:
+        async with Database(url) as database:
+            await asyncio.to_thread(upgrade, database.engine)
+            yield SoleBackend(
+                database, clock=clock, lease_seconds=LEASE_SECONDS, most_waiting=MOST_WAITING, page_bytes=PAGE_BYTES
+            )
+
+    return opened
+
+
 def empty(url: str) -> None:
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.begin() as connection:
@@ -88,4 +115,17 @@ def empty(url: str) -> None:
 @pytest.fixture
 async def store(open_store: Opener) -> AsyncIterator[Store]:
     async with open_store() as opened:
+        yield opened
+
+
+@pytest.fixture(params=KINDS)
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    async with open_bench(KINDS[request.param]) as opened:
+        yield opened
+
+
+@pytest.fixture(params=[name for name, kind in KINDS.items() if kind.outlives])
+async def lasting(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    """One whose runs outlive us."""
+    async with open_bench(KINDS[request.param]) as opened:
         yield opened

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
 from tests.fakes.openai_server import FakeOpenAI, openai_server
-from tests.scenario.process import ServerProcess, server_process
-
-
-class Start(Protocol):
-    def __call__(self, **settings: object) -> AbstractAsyncContextManager[ServerProcess]: ...
+from tests.scenario.process import ServerProcess, Start, server_process
+from tests.scenario.storm import SEED, Storm, quiet_port
 
 
 @pytest.fixture
@@ -40,3 +37,10 @@ def start(provider: FakeOpenAI, tmp_path: Path) -> Start:
 async def server(start: Start) -> AsyncIterator[ServerProcess]:
     async with start() as process:
         yield process
+
+
+@pytest.fixture
+def storm(start: Start, provider: FakeOpenAI, tmp_path: Path) -> Storm:
+    print(f"SEED={SEED}")  # Shown when the test fails.
+    dice = random.Random(SEED)
+    return Storm(start, provider, tmp_path, dice, quiet_port(dice))

@@ -8,10 +8,11 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 from server.auth.local_pool import LocalUserPool
 
@@ -54,6 +55,10 @@ class ServerProcess:
 
     def printed(self) -> str:
         return "".join(self.output)
+
+
+class Start(Protocol):
+    def __call__(self, **settings: object) -> AbstractAsyncContextManager[ServerProcess]: ...
 
 
 def environment(data_dir: Path, **settings: object) -> dict[str, str]:

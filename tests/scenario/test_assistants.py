@@ -9,8 +9,7 @@ from typing import Any
 
 from tests.fakes.openai_server import FakeOpenAI
 from tests.scenario.client import Client, client
-from tests.scenario.conftest import Start
-from tests.scenario.process import ServerProcess, run_command, run_module
+from tests.scenario.process import ServerProcess, Start, run_command, run_module
 
 KIND = "name: support\ninstructions: Be kind.\n"
 BRIEF = "name: support\ninstructions: Be brief.\n"

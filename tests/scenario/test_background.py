@@ -6,7 +6,7 @@ import asyncio
 
 from tests.fakes.openai_server import Answer, FakeOpenAI, Fault
 from tests.scenario.client import client, spoken
-from tests.scenario.conftest import Start
+from tests.scenario.process import Start
 from tests.scenario.test_faults import asked_once
 
 SETTINGS = {"RUN_MODE": "background", "OPENAI_BACKGROUND": "true", "POLL_FIRST_SECONDS": "0.05"}

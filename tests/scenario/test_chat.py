@@ -13,6 +13,7 @@ import termios
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from server.auth.local_pool import LocalUserPool
 from tests.fakes.openai_server import Answer, FakeOpenAI, Fault
 from tests.scenario.client import client
-from tests.scenario.conftest import Start
-from tests.scenario.process import ServerProcess, environment
+from tests.scenario.process import ServerProcess, Start, environment
 from tests.terminal import Terminal
 
 PATIENCE = 30
@@ -50,11 +50,11 @@ async def pipe(text: str, data_dir: Path, *arguments: str, **settings: object) -
 
 
 class Window:
-    """A client in a terminal of 80 columns, and somebody who types."""
+    """A client in a terminal, and somebody who types."""
 
-    def __init__(self, process: asyncio.subprocess.Process, master: int, slave: int) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, terminal: Terminal, master: int, slave: int) -> None:
         self.process = process
-        self.terminal = Terminal(80)
+        self.terminal = terminal
         self._master = master
         self._slave = slave
         self._news = asyncio.Event()
@@ -78,6 +78,10 @@ class Window:
             raise AssertionError(f"never shown: {text}\n{self.terminal}") from None
         return str(self.terminal)
 
+    def resize(self, columns: int) -> None:
+        self.terminal.resize(columns)
+        set_size(self._slave, columns, self.terminal.lines)
+
     async def end(self) -> int:
         code = await asyncio.wait_for(self.process.wait(), PATIENCE)
         await asyncio.sleep(0)
@@ -88,21 +92,29 @@ class Window:
         return bool(termios.tcgetattr(self._slave)[3] & termios.ECHO)
 
 
+def set_size(terminal: int, columns: int, lines: int) -> None:
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+
 @asynccontextmanager
-async def window(data_dir: Path, *arguments: str, **settings: object) -> AsyncIterator[Window]:
+async def window(
+    data_dir: Path, *arguments: str, terminal: Terminal | None = None, **settings: object
+) -> AsyncIterator[Window]:
+    terminal = terminal or Terminal(80)
     master, slave = os.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    set_size(slave, terminal.columns, terminal.lines)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "server", "chat", *arguments),
-        env=environment(data_dir, TERM="xterm", **settings),
+        env=environment(data_dir, **{"TERM": "xterm", **settings}),
         cwd=data_dir,
         stdin=slave,
         stdout=slave,
         stderr=slave,
         start_new_session=True,
+        preexec_fn=partial(fcntl.ioctl, slave, termios.TIOCSCTTY, 0),
     )
-    shown = Window(process, master, slave)
+    shown = Window(process, terminal, master, slave)
     try:
         yield shown
         assert "Traceback" not in str(shown.terminal)
@@ -129,8 +141,8 @@ async def test_each_line_is_a_message_and_commands_work_by_pipe_too(server: Serv
     lines = output.splitlines()
     assert code == 0
     assert lines[:7] == ["You said: one", "You said: two", *said, "You said: three"]
-    assert lines[7].startswith("* ")
-    assert lines[8].startswith("  ")
+    assert lines[7].startswith(" 1 * ")
+    assert lines[8].startswith(" 2   ")
     assert lines[9:] == ["assistant: You said: three", "You said: four"]
 
 
@@ -154,6 +166,26 @@ async def test_a_server_killed_in_the_middle_of_a_reply_costs_a_pipe_nothing(
     assert "Connected again" in errors.decode()
     assert token not in errors.decode()
     assert chat.returncode == 0
+
+
+async def test_an_earlier_conversation_is_opened_by_its_number_or_its_id(server: ServerProcess) -> None:
+    typed = "one\n/new\ntwo\n/list\n/open 2\nthree\n/history 2\n/new\nfour\n/list\n"
+    code, output, _ = await pipe(typed, server.data_dir, PORT=server.port)
+    first, second = (["you: one", "assistant: You said: one"], ["you: three", "assistant: You said: three"])
+    lines = output.splitlines()
+    assert code == 0
+    assert lines[4:9] == [*first, "You said: three", *second]
+    assert [line[:4] for line in lines[10:]] == [" 1 *", " 2  ", " 3  "]
+    name = lines[11].split()[-1]
+    code, output, errors = await pipe(f"/open {name}\nfive\n/open no-such\nsix", server.data_dir, PORT=server.port)
+    assert (code, output.splitlines()) == (1, [*first, *second, "You said: five", "You said: six"])
+    assert len(errors.splitlines()) == 3
+
+
+async def test_help_says_how_it_is_called(tmp_path: Path) -> None:
+    code, output, _ = await pipe("", tmp_path, "--help")
+    assert code == 0
+    assert all(option in output for option in ("--user", "--token", "--url"))
 
 
 @pytest.mark.slow
@@ -214,14 +246,14 @@ async def test_a_person_types_reads_cancels_and_leaves(server: ServerProcess, pr
         assert "as anna; gpt-6-luna at 127.0.0.1 answers." in " ".join(greeting.split())
         assert not anna.shows_keys()
         anna.press("tell mee\x7f everything\r")
-        screen = await anna.until("word5")
-        assert "> tell me everything" in screen
-        assert "answering >" in screen
+        await anna.until("word5")
+        screen = await anna.until("\n>\nanswering")
+        assert "\n> tell me everything\n word0" in screen
         anna.press("and then?\r")
         await anna.until("answering, 1 more waiting")
         anna.press("\x03")
         screen = await anna.until("You said: and then?")
-        assert "· cancelled\n\n> and then?\nYou said: and then?" in screen
+        assert "\n· cancelled\n\n> and then?\nYou said: and then?" in screen
         anna.press("/quit\r")
         assert await anna.end() == 0
         assert anna.shows_keys()
@@ -262,6 +294,60 @@ async def test_a_server_killed_in_the_middle_of_a_reply_costs_a_person_nothing(
     assert " ".join(after.split()) == " ".join(["".join(STORY).strip(), "> are you there?", "You said: are you there?"])
     assert str(anna.terminal).count("> tell me") == 1
     assert len(provider.questions) == 3
+
+
+@pytest.mark.parametrize("reflows", [True, False])
+async def test_a_terminal_resized_in_the_middle_of_a_reply_shows_nothing_twice(
+    server: ServerProcess, provider: FakeOpenAI, reflows: bool
+) -> None:
+    provider.script(Answer(tokens=STORY, interval=0.05))
+    async with window(
+        server.data_dir, "--user", "anna", PORT=server.port, terminal=Terminal(80, 40, reflows=reflows)
+    ) as anna:
+        await anna.until("/help")
+        anna.press("tell me\r")
+        for number, columns in ((5, 30), (15, 100), (25, 45)):
+            await anna.until(f"word{number}")
+            anna.resize(columns)
+        screen = await anna.until("\n>\nconnected")
+    told = " ".join(screen.split())
+    assert told.startswith("· Connected to ")
+    assert told.endswith(f"Ctrl-D leaves. > tell me{''.join(STORY)} > connected")
+    assert (told.count("Connected"), told.count("tell me")) == (1, 1)
+
+
+async def test_another_conversation_is_opened_at_a_terminal(server: ServerProcess) -> None:
+    async with window(server.data_dir, "--user", "anna", PORT=server.port) as anna:
+        anna.press("one\r")
+        await anna.until("You said: one\n>\nconnected")
+        anna.press("/new\r")
+        await anna.until("A new conversation.")
+        anna.press("/list\r")
+        await anna.until(" 2   ")
+        anna.press("/open 2\r")
+        screen = await anna.until("This is where you are now.")
+        assert "· the beginning\n\n> one\nYou said: one\n· This is where you are now." in screen
+        anna.press("/list\r")
+        assert " 2 * " in await anna.until(" 2 * ")
+
+
+async def test_lines_are_edited_pasted_and_called_back_at_a_terminal(server: ServerProcess) -> None:
+    async with window(server.data_dir, "--user", "anna", PORT=server.port) as anna:
+        await anna.until("/help")
+        anna.press("w\x1b[200~漢字\rtwo\x1b[201~\x01new \r")
+        screen = await anna.until("You said: w漢字\nnew two\n>\nconnected")
+        assert "\n\n> w漢字\n  new two\nYou said:" in screen
+        anna.press("\x1b[A!\r")
+        await anna.until("You said: w漢字\nnew two!")
+
+
+@pytest.mark.parametrize(("no_colour", "coloured"), [("", True), ("1", False)])
+async def test_colours_are_for_terminals_whose_owner_wants_them(
+    server: ServerProcess, no_colour: str, coloured: bool
+) -> None:
+    async with window(server.data_dir, "--user", "anna", PORT=server.port, NO_COLOR=no_colour) as anna:
+        await anna.until("/help")
+        assert anna.terminal.is_coloured is coloured
 
 
 async def test_what_is_said_on_another_device_is_shown(server: ServerProcess) -> None:
@@ -324,6 +410,29 @@ async def answer(socket: ServerConnection, message_id: str) -> None:
     await say(socket, messageType="somethingNewer", whatever=[1])
     reply = {"error": False, "message": "Hello", "replyId": "r", "offset": 2, "finishReason": "stop"}
     await say(socket, messageType="assistantResponse", **reply, **about)
+
+
+@pytest.mark.parametrize("kind", ["xterm", "dumb"])
+async def test_a_reply_cannot_command_the_terminal(tmp_path: Path, kind: str) -> None:
+    evil = "\x1b]52;c;aGk=\x07\x1b[2J\x9b2Jtab\there\r\nend"
+
+    async def command(socket: ServerConnection, number: int) -> None:
+        message = await hear(socket, "sendMessage")
+        about = {"conversationId": "c", "messageId": message["messageId"], "replyId": "r"}
+        await say(socket, messageType="runStarted", assistant="a@1", **about)
+        await say(socket, messageType="assistantDelta", conversationId="c", replyId="r", at=0, text=evil)
+        ended = {"error": False, "message": evil, "offset": 2, "finishReason": evil}
+        await say(socket, messageType="assistantResponse", **ended, **about)
+        await say(socket, messageType="error", code="x", message=evil, retryable=False)
+        await socket.wait_closed()
+
+    async with (
+        stage(command) as (url, _),
+        window(tmp_path, "--url", url, "--token", "x", TERM=kind) as anna,
+    ):
+        anna.press("Hey\n")
+        screen = await anna.until("end", 3)
+        assert screen.count("�]52;c;aGk=��[2J�2Jtab    here") == 3
 
 
 async def test_a_server_that_restarts_is_left_alone_for_as_long_as_it_asks(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import websockets
 
 from tests.fakes.openai_server import FakeOpenAI
-from tests.scenario.conftest import Start
+from tests.scenario.process import Start
 from tests.unit.auth import forge
 from tests.unit.auth.jwks_server import JwksServer
 

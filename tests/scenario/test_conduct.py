@@ -12,9 +12,8 @@ import websockets
 from server.auth.local_pool import LocalUserPool
 from tests.fakes.openai_server import Answer, FakeOpenAI, Fault
 from tests.scenario.client import Client, Frame, client, spoken
-from tests.scenario.conftest import Start
 from tests.scenario.device import Device
-from tests.scenario.process import ServerProcess
+from tests.scenario.process import ServerProcess, Start
 
 LONG = tuple(f"wörd{number} " for number in range(50))
 WHOLE = "".join(LONG)

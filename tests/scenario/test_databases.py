@@ -7,7 +7,7 @@ import pytest
 from tests.databases import SERVERS, scratch_database
 from tests.fakes.openai_server import FakeOpenAI
 from tests.scenario.client import client
-from tests.scenario.conftest import Start
+from tests.scenario.process import Start
 
 
 @pytest.mark.parametrize("database", SERVERS)

@@ -6,8 +6,7 @@ import pytest
 
 from tests.fakes.openai_server import Answer, FakeOpenAI, Fault
 from tests.scenario.client import Client, Frame, client, spoken
-from tests.scenario.conftest import Start
-from tests.scenario.process import ServerProcess
+from tests.scenario.process import ServerProcess, Start
 
 PASSING = [
     Answer(fault=Fault.RATE_LIMITED),

@@ -14,8 +14,7 @@ import websockets
 
 from tests.fakes.openai_server import FakeOpenAI
 from tests.scenario.client import client
-from tests.scenario.conftest import Start
-from tests.scenario.process import ServerProcess
+from tests.scenario.process import ServerProcess, Start
 
 STORM = 2_000
 

@@ -12,8 +12,7 @@ from websockets.typing import Origin, Subprotocol
 
 from server.auth.local_pool import LocalUserPool
 from tests.scenario.client import client
-from tests.scenario.conftest import Start
-from tests.scenario.process import ServerProcess
+from tests.scenario.process import ServerProcess, Start
 
 
 async def greeted(url: str, **options: Any) -> str | None:

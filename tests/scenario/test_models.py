@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.fakes.openai_server import openai_server
-from tests.scenario.conftest import Start
-from tests.scenario.process import ServerProcess
+from tests.scenario.process import ServerProcess, Start
 
 
 def in_days(days: int) -> str:

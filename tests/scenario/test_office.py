@@ -11,8 +11,7 @@ import websockets
 
 from tests.fakes.openai_server import Answer, FakeOpenAI, Fault
 from tests.scenario.client import client
-from tests.scenario.conftest import Start
-from tests.scenario.process import ServerProcess, run_command
+from tests.scenario.process import ServerProcess, Start, run_command
 
 
 async def test_signing_out_closes_the_persons_sockets_within_seconds(server: ServerProcess) -> None:

@@ -13,8 +13,7 @@ import websockets
 
 from tests.fakes.openai_server import Answer, FakeOpenAI
 from tests.scenario.client import client
-from tests.scenario.conftest import Start
-from tests.scenario.process import ServerProcess, run_command
+from tests.scenario.process import ServerProcess, Start, run_command
 
 ELSEWHERE = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
 

@@ -11,8 +11,7 @@ import websockets
 
 from tests.fakes.openai_server import Answer, FakeOpenAI
 from tests.scenario.client import Client, client
-from tests.scenario.conftest import Start
-from tests.scenario.process import ServerProcess
+from tests.scenario.process import ServerProcess, Start
 
 BOUND = 65_536
 MEBIBYTE = 1024 * 1024

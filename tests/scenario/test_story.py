@@ -10,8 +10,7 @@ import websockets
 
 from tests.fakes.openai_server import Answer, FakeOpenAI
 from tests.scenario.client import client, spoken
-from tests.scenario.conftest import Start
-from tests.scenario.process import ServerProcess
+from tests.scenario.process import ServerProcess, Start
 
 
 async def test_a_message_becomes_a_streamed_reply(server: ServerProcess, provider: FakeOpenAI) -> None:

@@ -1,4 +1,4 @@
-"""OpenAI's fake, and two clients of it."""
+"""OpenAI's fake, two clients of it, and the engine of its threads."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import httpx2
 import pytest
 from openai import AsyncOpenAI
 
+from tests.engines import KINDS, Bench, open_bench
 from tests.fakes.openai_server import FakeOpenAI, openai_server
 from tests.fakes.openai_server.client import plain_client, real_client
 from tests.fakes.openai_server.threads_client import Talk, talking
@@ -37,3 +38,9 @@ async def http(fake: FakeOpenAI) -> AsyncIterator[httpx2.AsyncClient]:
 async def talk(fake: FakeOpenAI) -> AsyncIterator[Talk]:
     async with talking(fake) as one:
         yield one
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    async with open_bench(KINDS["threads"]) as opened:
+        yield opened

@@ -1,167 +1,233 @@
-"""The client's terminal: what is on the screen after what was written to it, and what keys make of a line."""
+"""The client's terminal: what is on the screen after what was shown, and what keys make of a line."""
 
 from __future__ import annotations
 
+import asyncio
+import io
 import re
-from itertools import pairwise
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from itertools import islice, pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.data_structures import Size
+from prompt_toolkit.input import PipeInput, create_pipe_input
+from prompt_toolkit.output.vt100 import Vt100_Output
+from prompt_toolkit.utils import get_cwidth
 
-from server.channels.websocket import frames
 from server.entrypoints.chat.address import default_url, find_identity, socket_url, start_command
-from server.entrypoints.chat.editor import Editor, Keys
-from server.entrypoints.chat.effects import Anew, Asked, Ended, Listing, Past, Spoken, Told
 from server.entrypoints.chat.plain import Plain
-from server.entrypoints.chat.screen import Screen
-from server.entrypoints.chat.text import cells, fold
-from server.entrypoints.chat.verdict import Again, Retreat, Stop, after_close, after_refusal
+from server.entrypoints.chat.screen import Screen, fold
+from server.entrypoints.chat.verdict import Again, Stop, after_close, after_refusal, delays
+from server.entrypoints.chat.view import Kind
 from server.errors import ConfigError
 from server.settings import read_settings
 from tests.terminal import Terminal
 
-
-def screen(terminal: Terminal, *, colour: bool = False) -> Screen:
-    return Screen(terminal.write, lambda: terminal.columns, colour=colour)
+PATIENCE = 10
 
 
-def test_words_stream_above_the_line_being_typed() -> None:
-    terminal = Terminal()
-    shown = screen(terminal)
-    shown.show(Asked("hi", mine=True))
-    shown.bottom("waiting", ("", 0))
-    shown.show(Spoken("Hel"))
-    shown.bottom("answering", ("next ques", 4))
-    assert str(terminal) == "> hi\nHel\nanswering > next ques"
-    assert terminal.column == len("answering > next")
-    shown.show(Spoken("lo"))
-    shown.bottom("", ("next ques", 9))
-    shown.show(Ended("Hello", "stop", mine=True, failed=False))
-    assert str(terminal) == "> hi\nHello\n> next ques"
+class Display(io.StringIO):
+    """A standard output that is a terminal."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def write(self, text: str) -> int:
+        self._terminal.write(text)
+        return len(text)
 
 
-def test_leaving_takes_the_bottom_line_away() -> None:
-    terminal = Terminal()
-    shown = screen(terminal)
-    shown.bottom("answering", ("x", 1))
-    shown.show(Spoken("Hello"))
-    shown.close()
-    assert str(terminal) == "Hello"
-    assert (terminal.row, terminal.column) == (1, 0)
+class Person:
+    """Somebody at a terminal."""
+
+    def __init__(self, terminal: Terminal, keys: PipeInput, *, colour: bool) -> None:
+        size = lambda: Size(terminal.lines, terminal.columns)  # noqa: E731
+        self.screen = Screen(Vt100_Output(Display(terminal), size, enable_bell=False, enable_cpr=False), colour=colour)
+        self.terminal = terminal
+        self.status = "connected"
+        self.lines: list[str] = []
+        self.interrupts = 0
+        self.left: int | None = None
+        self._keys = keys
+
+    def press(self, keys: bytes) -> None:
+        self._keys.send_bytes(keys)
+
+    async def sees(self, text: str) -> None:
+        """The whole screen."""
+        await self._until(lambda: str(self.terminal) == text)
+
+    async def entered(self, *lines: str) -> None:
+        await self._until(lambda: self.lines == list(lines))
+
+    async def _until(self, so: Callable[[], bool]) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not so():
+                    await asyncio.sleep(0)
+        except TimeoutError:
+            raise AssertionError(f"entered: {self.lines}; the screen:\n{self.terminal}") from None
+
+    def typed(self, line: str) -> None:
+        self.lines.append(line)
+
+    async def answered(self) -> None:
+        pass
+
+    def interrupt(self) -> None:
+        self.interrupts += 1
+
+    def leave(self, code: int) -> None:
+        self.left = code
 
 
-def test_a_reply_begun_anew_is_announced() -> None:
-    terminal = Terminal()
-    shown = screen(terminal)
-    for what in (
-        Spoken("wrong"),
-        Anew(),
-        Spoken("Hel"),
-        Spoken("lo"),
-        Ended("Hello", "length", mine=True, failed=False),
-    ):
-        shown.show(what)
-    assert str(terminal) == "wrong\n· the reply begins anew\nHello\n· cut off: it grew too long"
+@asynccontextmanager
+async def person(columns: int = 40, *, colour: bool = False, reflows: bool = True) -> AsyncIterator[Person]:
+    with create_pipe_input() as keys, create_app_session(input=keys):
+        one = Person(Terminal(columns, reflows=reflows), keys, colour=colour)
+        listening = asyncio.create_task(one.screen.listen(one))
+        await one.sees(">\nconnected")
+        yield one
+        listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await listening
 
 
-def test_remarks_in_the_middle_of_a_reply_stand_on_lines_of_their_own() -> None:
-    terminal = Terminal()
-    shown = screen(terminal)
-    for what in (Spoken("Hel"), Told("Lost.", warning=True), Spoken("lo"), Ended("Sorry.", "error", True, failed=True)):
-        shown.show(what)
-    assert str(terminal) == "Hel\n! Lost.\nlo\n! Sorry."
+async def test_words_stream_above_the_line_being_typed() -> None:
+    async with person() as anna:
+        anna.screen.show(Kind.QUESTION, "hi")
+        anna.screen.speak("Hel")
+        anna.press(b"next ques")
+        await anna.sees("> hi\nHel\n> next ques\nconnected")
+        assert (anna.terminal.row, anna.terminal.column) == (3, len("> next ques"))
+        anna.screen.speak("lo")
+        await anna.sees("> hi\nHello\n> next ques\nconnected")
+        anna.screen.show(Kind.REPLY, "Hello")
+        await anna.sees("> hi\nHello\n> next ques\nconnected")
 
 
-def test_what_was_said_before_and_the_conversations_are_listed() -> None:
-    terminal = Terminal(80)
-    shown = screen(terminal)
-    when = "2030-01-01T12:00:00.000Z"
-    said = [
-        frames.HistoryEntry(1, "user", "hi", "x", when),
-        frames.HistoryEntry(2, "assistant", "Hello", "x", when),
-        frames.HistoryEntry(3, "assistant", "Sorry.", "y", when, "timeout"),
-    ]
-    shown.show(Past(said, more=True))
-    shown.show(Listing([frames.ConversationEntry(one, "a@1", when, when, 2) for one in ("c1", "c2")], "c2"))
-    text = str(terminal)
-    assert "/history with a larger number" in text
-    assert "\n\n> hi\nHello\n! Sorry.\n  20" in text
-    assert re.search(r"  2 entries  c1\n\* 20.*  2 entries  c2", text)
+async def test_leaving_takes_what_is_below_away() -> None:
+    async with person() as anna:
+        anna.press(b"x")
+        anna.screen.speak("Hello")
+        await anna.sees("Hello\n> x\nconnected")
+    assert str(anna.terminal) == "Hello"
+    assert (anna.terminal.row, anna.terminal.column) == (1, 0)
+
+
+async def test_a_reply_begun_anew_is_announced() -> None:
+    async with person() as anna:
+        anna.screen.speak("wrong")
+        anna.screen.show(Kind.ANEW, "the reply begins anew")
+        anna.screen.speak("Hel")
+        anna.screen.speak("lo")
+        anna.screen.show(Kind.REPLY, "Hello")
+        await anna.sees("wrong\n· the reply begins anew\nHello\n>\nconnected")
+
+
+async def test_remarks_in_the_middle_of_a_reply_stand_on_lines_of_their_own() -> None:
+    async with person() as anna:
+        anna.screen.speak("Hel")
+        anna.screen.show(Kind.WARNING, "Lost.")
+        anna.screen.speak("lo")
+        anna.screen.show(Kind.FAILURE, "Sorry.")
+        await anna.sees("Hel\n! Lost.\nlo\n! Sorry.\n>\nconnected")
+
+
+async def test_what_was_said_before_looks_as_it_did_then() -> None:
+    async with person() as anna:
+        anna.screen.show(Kind.PAST_QUESTION, "hi\nyou")
+        anna.screen.show(Kind.PAST_REPLY, "Hello\nyou")
+        anna.screen.show(Kind.PAST_FAILURE, "Sorry.")
+        anna.screen.show(Kind.LISTING, " 1 *\n 2")
+        anna.screen.show(Kind.REMARK, "word " * 9)
+        listed = "> hi\n  you\nHello\nyou\n! Sorry.\n 1 *\n 2\n· word word word word word word word\n  word word"
+        await anna.sees(f"{listed}\n>\nconnected")
+
+
+@pytest.mark.parametrize("reflows", [True, False])
+async def test_a_resize_in_the_middle_of_a_reply_leaves_nothing_stale(reflows: bool) -> None:
+    words = " ".join(f"word{number}" for number in range(20))
+    async with person(60, reflows=reflows) as anna:
+        anna.screen.show(Kind.QUESTION, "hi")
+        anna.screen.speak(words)
+        anna.press(b"a line under way that is fairly long")
+        anna.status = "answering, many more waiting"
+        for columns in (60, 20, 33, 25, 100, 61):
+            anna.terminal.resize(columns)
+            signal.raise_signal(signal.SIGWINCH)
+            anna.screen.speak("!")
+            words += "!"
+            row = max(0, min(columns - 1, 100))
+            typed = "> a line under way that is fairly long"
+            below = [typed[at : at + columns].rstrip() for at in range(0, len(typed), columns)]
+            state = anna.status[:columns].rstrip()
+            await anna.sees("\n".join(["> hi", *fold(words, row), *below, state]))
+
+
+async def test_ctrl_l_writes_the_screen_anew() -> None:
+    async with person() as anna:
+        anna.screen.speak("Hello")
+        await anna.sees("Hello\n>\nconnected")
+        anna.terminal.write("\rbroadcast message\n")
+        anna.press(b"\x0c")
+        await anna.sees("Hello\n>\nconnected")
 
 
 @given(
-    st.text(st.sampled_from("ab \nö漢👩\u200d"), max_size=200),
+    st.text(st.sampled_from("ab ö漢👩\u200d"), max_size=200),
     st.lists(st.integers(0, 200), max_size=8),
     st.integers(12, 60),
 )
 def test_a_reply_is_folded_alike_in_whatever_pieces_it_comes(text: str, cuts: list[int], columns: int) -> None:
     edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    streamed, whole = Terminal(columns), Terminal(columns)
-    shown = screen(streamed)
+    rows = [""]
     for start, end in pairwise(edges):
-        if start < end:
-            shown.show(Spoken(text[start:end]))
-    screen(whole).show(Spoken(text))
-    if text:
-        assert str(streamed) == str(whole)
-        assert all(cells(row) < columns for row in whole.rows)
-        assert re.sub(r"\s", "", str(whole)) == re.sub(r"\s", "", text)
+        rows = [*rows[:-1], *fold(rows[-1] + text[start:end], columns)]
+    assert rows == fold(text, columns)
+    assert all(get_cwidth(row) <= columns for row in rows)
+    assert re.sub(r"\s", "", "".join(rows)) == re.sub(r"\s", "", text)
 
 
 def test_lines_break_between_words_and_long_words_break_anywhere() -> None:
     assert fold("the quick brown fox", 10) == ["the quick", "brown fox"]
-    assert fold("one\n\ntwo", 10) == ["one", "", "two"]
     assert fold("x" * 25, 10) == ["x" * 10, "x" * 10, "x" * 5]
     assert fold("漢字漢字漢字", 5) == ["漢字", "漢字", "漢字"]
 
 
-def test_a_reply_cannot_command_the_terminal() -> None:
-    terminal = Terminal()
-    screen(terminal).show(Spoken("\x1b]52;c;aGk=\x07\x1b[2J\x9b2J\rtab\there"))
-    assert not {"\x1b[2J", "\x1b]", "\x07", "\x9b"} & set(re.findall(r"\x1b\[2J|\x1b\]|\x07|\x9b", terminal.written))
-    assert "tab    here" in str(terminal)
+async def test_a_reply_cannot_command_the_terminal() -> None:
+    async with person() as anna:
+        for kind in (Kind.QUESTION, Kind.PAST_REPLY, Kind.WARNING, Kind.LISTING):
+            anna.screen.show(kind, "\x1b]52;c;aGk=\x07")
+        anna.screen.speak("\x1b[2J\x9b2J\rtab\there\r\n")
+        obeyed = "�]52;c;aGk=�"
+        await anna.sees(f"> {obeyed}\n{obeyed}\n! {obeyed}\n{obeyed}\n�[2J�2J�tab    here\n\n>\nconnected")
 
 
-def test_colour_is_left_out_when_it_is_not_wanted() -> None:
-    for colour in (True, False):
-        terminal = Terminal()
-        shown = screen(terminal, colour=colour)
-        shown.show(Asked("hi", mine=True))
-        shown.bottom("waiting", ("", 0))
-        assert bool(re.search(r"\x1b\[\d+m", terminal.written)) is colour
+@pytest.mark.parametrize("colour", [True, False])
+async def test_colour_is_left_out_when_it_is_not_wanted(colour: bool) -> None:
+    async with person(colour=colour) as anna:
+        anna.screen.show(Kind.QUESTION, "hi")
+        await anna.sees("> hi\n>\nconnected")
+    assert anna.terminal.is_coloured is colour
 
 
-@pytest.mark.parametrize("columns", [30, 80])
-def test_a_long_line_being_typed_stays_on_one_line_around_its_cursor(columns: int) -> None:
-    terminal = Terminal(columns)
-    shown = screen(terminal)
-    text = "".join(chr(ord("a") + number % 26) for number in range(150))
-    for cursor in (150, 75, 0):
-        shown.bottom("answering, 12 more waiting", (text, cursor))
-        row = terminal.rows[terminal.row]
-        assert len(row) < columns
-        before = row[: terminal.column].rpartition("> ")[2]
-        assert text[:cursor].endswith(before)
-        assert text[cursor:].startswith(row[terminal.column :])
-        assert len(row[row.index("> ") :]) > 10
-    shown.bottom("", ("two\nlines", 9))
-    assert str(terminal) == "> two⏎lines"
+async def test_wide_characters_take_two_cells() -> None:
+    async with person(20) as anna:
+        anna.screen.speak("漢字" * 12)
+        anna.press("grüß 漢".encode())
+        await anna.sees("漢字漢字漢字漢字漢\n字漢字漢字漢字漢字\n漢字漢字漢字\n> grüß 漢\nconnected")
+        assert anna.terminal.column == len("> grüß ") + 2
 
 
 # --- keys ----------------------------------------------------------------------------------------------------------
-
-
-def typed(*reads: bytes) -> tuple[list[str], Editor]:
-    """The lines that were entered, and the editor as it is then."""
-    keys, editor, entered = Keys(), Editor(), []
-    for read in reads:
-        for key in keys.feed(read):
-            line = editor.press(key)
-            if line is not None:
-                entered.append(line)
-    return entered, editor
 
 
 @pytest.mark.parametrize(
@@ -176,66 +242,68 @@ def typed(*reads: bytes) -> tuple[list[str], Editor]:
         (b"hello world\x17", "hello "),
         (b"nonsense\x15hello", "hello"),
         (b"hello you\x1bOD\x1bOD\x1bOD\x02\x0b", "hello"),
-        (b"hello\x1b[15~\x1b[1;5Z\x07\x1bx", "hello"),
         ("grüß 漢👩".encode(), "grüß 漢👩"),
-        (b"\xff\xfe", "��"),
         (b"\x7f\x1b[D\x1b[C\x1b[3~", ""),
+        (b"see: \x1b[200~one\rtwo\x03\t3\x1b[A\x1b[201~ ok", "see: one\ntwo\x03\t3\x1b[A ok"),
+        (b"one\x1b\rtwo", "one\ntwo"),
     ],
 )
-def test_keys_edit_the_line(keys: bytes, line: str) -> None:
-    entered, editor = typed(keys)
-    assert (editor.text, entered) == (line, [])
-    assert 0 <= editor.cursor <= len(line)
-    assert typed(keys, b"\r")[0] == [line]
+async def test_keys_edit_the_line(keys: bytes, line: str) -> None:
+    async with person() as anna:
+        anna.press(keys + b"\r")
+        await anna.entered(line)
+        await anna.sees(">\nconnected")
 
 
-@given(st.binary(max_size=60), st.integers(0, 60))
-def test_no_bytes_upset_the_keys(data: bytes, cut: int) -> None:
-    typed(data[:cut], data[cut:])
+async def test_what_was_entered_is_called_back() -> None:
+    async with person() as anna:
+        anna.press(b"one\rtwo\r")
+        await anna.entered("one", "two")
+        anna.screen.show(Kind.QUESTION, "two")
+        await anna.sees("> two\n>\nconnected")
+        anna.press(b"\x1b[A")
+        await anna.sees("> two\n> two\nconnected")
+        anna.press(b"\x1b[A\x1b[A\x1b[B!\r")
+        await anna.entered("one", "two", "two!")
 
 
-def test_keys_that_come_in_pieces_are_put_together() -> None:
-    assert typed(b"a\xc3", b"\xa4\x1b[", b"D", b"b")[1].text == "abä"
-    assert typed(b"a", b"\x1b", b"b")[1].text == "ab"
+async def test_ctrl_c_gives_up_a_line_before_anything_else() -> None:
+    async with person() as anna:
+        anna.press(b"half a line\x03")
+        await anna.sees(">\nconnected")
+        assert anna.interrupts == 0
+        anna.press(b"\x03rest\r")
+        await anna.entered("rest")
+        assert anna.interrupts == 1
 
 
-def test_a_paste_of_several_lines_is_one_message() -> None:
-    entered, editor = typed(b"see: \x1b[200~one\rtwo\x03\t3\x1b[A\x1b[201~ ok", b"\r")
-    assert entered == ["see: one\ntwo\t3 ok"]
-    assert editor.text == ""
-
-
-def test_alt_enter_begins_a_line_in_the_message() -> None:
-    assert typed(b"one\x1b\rtwo\r")[0] == ["one\ntwo"]
-
-
-def test_what_was_entered_is_called_back() -> None:
-    assert typed(b"one\rtwo\r\x1b[A\x1b[A\r")[0] == ["one", "two", "one"]
-    assert typed(b"one\rtwo\r\x1b[A\x1b[A\x1b[A\x1b[B\r")[0] == ["one", "two", "two"]
-    assert typed(b"one\r\x1b[A\x1b[B")[1].text == ""
+async def test_ctrl_d_leaves_an_empty_line_only() -> None:
+    async with person() as anna:
+        anna.press(b"x\x04\r")
+        await anna.entered("x")
+        assert anna.left is None
+        anna.press(b"\x04rest\r")
+        await anna.entered("x", "rest")
+        assert anna.left == 0
 
 
 # --- a pipe --------------------------------------------------------------------------------------------------------
 
 
-def test_a_pipe_gets_whole_replies_and_standard_error_the_remarks() -> None:
-    out: list[str] = []
-    remarks: list[str] = []
-    plain = Plain(out.append, remarks.append)
-    for what in (
-        Asked("mine", mine=True),
-        Spoken("Hel"),
-        Anew(),
-        Ended("Hello", "stop", mine=True, failed=False),
-        Ended("Half", "cancelled", mine=True, failed=False),
-        Asked("theirs", mine=False),
-        Ended("for them", "stop", mine=False, failed=False),
-        Ended("Sorry.", "error", mine=True, failed=True),
-        Told("Lost."),
-    ):
-        plain.show(what)
-    assert "".join(out) == "Hello\nHalf\n"
-    assert "".join(remarks) == "(cancelled)\n(from another device) theirs\nfor them\nSorry.\nLost.\n"
+def test_a_pipe_gets_whole_replies_and_standard_error_the_remarks(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    plain = Plain()
+    plain.show(Kind.QUESTION, "mine")
+    plain.speak("Hel")
+    plain.show(Kind.ANEW, "the reply begins anew")
+    plain.show(Kind.REPLY, "Hello\x1b[1m")
+    plain.show(Kind.REPLY, "Half")
+    plain.show(Kind.REMARK, "cancelled")
+    plain.show(Kind.FOREIGN_QUESTION, "theirs")
+    plain.show(Kind.FOREIGN_REPLY, "for them")
+    plain.show(Kind.FAILURE, "Sorry.")
+    out, errors = capfdbinary.readouterr()
+    assert out == b"Hello\x1b[1m\nHalf\n"
+    assert errors == b"cancelled\n(from another device) theirs\nfor them\nSorry.\n"
 
 
 # --- the way there ---------------------------------------------------------------------------------------------------
@@ -276,7 +344,7 @@ def test_tokens_that_are_refused_say_what_to_do() -> None:
 
 
 def test_tries_come_further_and_further_apart_and_not_in_step() -> None:
-    waits = [[retreat.next() for _ in range(8)] for retreat in (Retreat(), Retreat())]
+    waits = [list(islice(delays(), 8)) for _ in range(2)]
     assert waits[0] != waits[1]
     for wait in waits:
         assert all(low <= one <= 2 * low for one, low in zip(wait, (0.25, 0.5, 1, 2, 4, 4, 4, 4), strict=True))

@@ -6,7 +6,7 @@ import httpx2
 import openai
 import pytest
 
-from tests.fakes.openai_server import Answer, FakeOpenAI, Fault
+from tests.fakes.openai_server import Answer, Call, FakeOpenAI, Fault
 from tests.fakes.openai_server.client import ABC
 from tests.fakes.openai_server.threads_client import BETA, Talk, assistants_are_deprecated
 
@@ -89,6 +89,29 @@ async def test_a_look_may_come_with_headers(fake: FakeOpenAI, talk: Talk) -> Non
     raw = await talk.client.beta.threads.runs.with_raw_response.retrieve(run.id, thread_id=talk.thread_id)
 
     assert raw.headers["openai-poll-after-ms"] == "250"
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "status"),
+    [
+        (Fault.SERVER_ERROR, openai.InternalServerError, "requires_action"),
+        (Fault.RESET_BEFORE_HEADERS, openai.APIConnectionError, "requires_action"),
+        (Fault.LOST_BY_RESET, openai.APIConnectionError, "completed"),
+        (Fault.LOST_BY_STALL, openai.APITimeoutError, "completed"),
+    ],
+)
+async def test_outputs_may_be_lost_or_taken_although_nobody_says_so(
+    fake: FakeOpenAI, talk: Talk, fault: Fault, error: type[Exception], status: str
+) -> None:
+    fake.script(Answer(("Let me see.",), calls=(Call("look", id="call_1"),)), Answer(("Seven.",), fault=fault))
+    run = await talk.settled(await talk.begin())
+
+    with pytest.raises(error):
+        await talk.hasty().submit(run, call_1="7")
+
+    assert (await talk.settled(await talk.look(run))).status == status
+    assert fake.runs_created() == 1
+    assert await talk.said() == ["hi", "Let me see.", "Seven."][: 3 if status == "completed" else 2]
 
 
 # --- trouble at a route ---------------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
+import pytest
+
 from server.backends.memory import MemoryStore
 from server.errors import Unavailable
 from server.model import (
@@ -20,8 +22,9 @@ from server.model import (
     Usage,
     Words,
 )
+from server.turns.erasure import Erasure
 from server.turns.speaker import ENOUGH
-from tests.unit.turn_scene import Run, Scene, break_off, hang
+from tests.unit.turn_scene import Run, Scene, ScriptedEngine, break_off, hang
 
 LOOK = ToolCall("call_1", "look", "{}")
 FEEL = ToolCall("call_2", "feel", "{}")
@@ -255,3 +258,35 @@ async def test_a_run_that_cannot_be_noted_is_ended_at_the_provider() -> None:
     assert await scene.runner.run(await scene.lease()) is None
     assert len(scene.engine.prompts) == 1
     assert scene.engine.cancelled == ["thread_1/run_1"]
+
+
+async def test_a_thread_that_cannot_be_noted_is_let_go_of() -> None:
+    class Broken(MemoryStore):
+        async def bind(self, lease: object, thread: str) -> None:
+            raise Unavailable("no database")
+
+    scene = Scene(begin_and_hang, store=Broken(lease_seconds=30, most_waiting=10))
+    assert await scene.runner.run(await scene.lease()) is None
+    assert scene.engine.forgotten == ["thread_1"]
+
+
+async def test_a_conversation_is_forgotten_at_the_provider_first() -> None:
+    scene = Scene(saying("hello"))
+    lease = await scene.lease()
+    await scene.store.bind(lease, "thread_1")
+    await Erasure(scene.store, scene.engine).forget("anna", lease.conversation_id)
+    assert scene.engine.forgotten == ["thread_1"]
+    assert await scene.store.recent("anna", 10) == []
+
+
+async def test_a_provider_that_cannot_be_asked_leaves_the_conversation_as_it_is() -> None:
+    class Unreachable(ScriptedEngine):
+        async def forget(self, thread: str) -> None:
+            raise Unavailable("no provider")
+
+    scene = Scene(saying("hello"))
+    lease = await scene.lease()
+    await scene.store.bind(lease, "thread_1")
+    with pytest.raises(Unavailable):
+        await Erasure(scene.store, Unreachable()).forget("anna", lease.conversation_id)
+    assert len(await scene.store.recent("anna", 10)) == 1

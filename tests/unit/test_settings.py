@@ -115,3 +115,27 @@ def test_settings_do_not_change(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = read_settings()
     with pytest.raises(ValueError, match="frozen"):
         settings.port = 1
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [
+        {},
+        {"OPENAI_API_KEY": "sk-1"},
+        {"OPENAI_BASE_URL": "https://api.openai.com/v1"},
+        {"AZURE_OPENAI_ENDPOINT": "https://name.openai.azure.com", "AZURE_OPENAI_MODEL": "m"},
+    ],
+)
+def test_threads_are_refused_where_nobody_serves_them(
+    monkeypatch: pytest.MonkeyPatch, provider: dict[str, str]
+) -> None:
+    assert refusal(monkeypatch, ENGINE="threads", **provider) == (
+        "ENGINE=threads needs a server that speaks the Assistants protocol, which api.openai.com and Azure shut down on"
+        " 2026-08-26; set OPENAI_BASE_URL to one that does, or ENGINE=responses"
+    )
+
+
+def test_threads_are_accepted_at_another_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGINE", "threads")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:4120/v1")
+    assert read_settings().engine == "threads"

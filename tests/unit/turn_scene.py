@@ -44,12 +44,16 @@ class ScriptedEngine:
         self._runs = list(runs)
         self.prompts: list[Prompt] = []
         self.cancelled: list[str] = []
+        self.forgotten: list[str] = []
 
     def window(self, assistant: Assistant) -> Window:
         return Window(1_000, 0)
 
     async def cancel(self, handle: str) -> None:
         self.cancelled.append(handle)
+
+    async def forget(self, thread: str) -> None:
+        self.forgotten.append(thread)
 
     def respond(self, prompt: Prompt) -> AsyncGenerator[RunEvent]:
         self.prompts.append(prompt)

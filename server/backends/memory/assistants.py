@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from server.backends.memory.base import MemoryBase
 from server.errors import Conflict, NotFound
 from server.model import Move, Version
 
 
-class MemoryAssistants:
+class MemoryAssistants(MemoryBase):
     """Implements the ports Versions and Aliases."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+        super().__init__(clock)
         self._versions: dict[tuple[str, str], Version] = {}
         self._moves: dict[tuple[str, str], list[Move]] = {}
-
-    def _now(self) -> int:
-        return int(self._clock() * 1000)
 
     # --- Versions ---
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from server.backends.memory.assistants import MemoryAssistants
+from server.backends.memory.kept import Kept, reply_to, text_of
+from server.backends.memory.notes import MemoryNotes
 from server.errors import Conflict, LeaseLost, NotFound, TooMany
 from server.model import (
     Accepted,
@@ -29,36 +31,9 @@ from server.model import (
 CLAIM_MS = 7 * 86_400_000
 
 
-@dataclass(slots=True)
-class Kept:
-    """A conversation and what is known of it. The entry at offset n is `entries[n - 1]`."""
-
-    conversation: Conversation
-    entries: list[Entry] = field(default_factory=list)
-    lease: Lease | None = None
-    lease_until: int = 0
-    attempt: int = 0
-    due_at: int = 0
-    tries: int = 0
-    failures: int = 0
-    cancelled: set[int] = field(default_factory=set)
-    steps: list[Step] = field(default_factory=list)
-    thread: str | None = None
-
-    def waiting(self) -> list[Question]:
-        answered = self.conversation.answered
-        return [entry for entry in self.entries[answered:] if isinstance(entry, Question)]
-
-    def append(self, entry: Entry, *, answered: int) -> None:
-        self.entries.append(entry)
-        self.conversation = replace(
-            self.conversation, offset=entry.offset, answered=answered, updated_at=entry.created_at
-        )
-
-
-class MemoryStore(MemoryAssistants):
-    """Implements the ports Conversations, Log, Leases, Runs, SignOuts and DeadLetters, beside those of the assistants.
-    Nothing outlives the process.
+class MemoryStore(MemoryAssistants, MemoryNotes):
+    """Implements the ports Conversations, Log, Leases, Runs, SignOuts and DeadLetters, beside those of the
+    assistants and of notes. Nothing outlives the process.
     """
 
     def __init__(
@@ -101,6 +76,14 @@ class MemoryStore(MemoryAssistants):
         mine = [kept.conversation for kept in self._kept.values() if kept.conversation.person == person]
         return sorted(mine, key=lambda one: (one.updated_at, one.created_at), reverse=True)[:limit]
 
+    async def delete(self, person: str, conversation_id: str) -> None:
+        kept = self._of(person, conversation_id)
+        del self._kept[conversation_id]
+        if self._current.get((person, kept.conversation.channel)) == conversation_id:
+            del self._current[person, kept.conversation.channel]
+        self._claims = {key: one for key, one in self._claims.items() if one.conversation_id != conversation_id}
+        self._letters = {key: one for key, one in self._letters.items() if key[0] != conversation_id}
+
     # --- Log ---
 
     async def accept(self, message: InboundMessage) -> Accepted:
@@ -141,12 +124,16 @@ class MemoryStore(MemoryAssistants):
         kept.due_at = 0
 
     async def after(self, conversation_id: str, offset: int, limit: int) -> Page:
-        return self._cut(self._kept[conversation_id].entries[offset:], limit)
+        return self._cut(self._entries(conversation_id)[offset:], limit)
 
     async def before(self, conversation_id: str, offset: int | None, limit: int) -> Page:
-        entries = self._kept[conversation_id].entries
+        entries = self._entries(conversation_id)
         page = self._cut(entries[: None if offset is None else max(0, offset - 1)][::-1], limit)
         return Page(page.entries[::-1], page.more)
+
+    def _entries(self, conversation_id: str) -> Sequence[Entry]:
+        kept = self._kept.get(conversation_id)
+        return kept.entries if kept else ()
 
     def _cut(self, entries: Sequence[Entry], limit: int) -> Page:
         kept: list[Entry] = []
@@ -202,10 +189,10 @@ class MemoryStore(MemoryAssistants):
         return replace(lease, cancelled=lease.question.offset in kept.cancelled)
 
     async def answer(self, lease: Lease, draft: Draft) -> Settled:
-        kept, question = self._kept[lease.conversation_id], lease.question
-        if kept.attempt == lease.attempt and kept.conversation.answered >= question.offset:
+        kept, question = self._kept.get(lease.conversation_id), lease.question
+        if kept and kept.attempt == lease.attempt and kept.conversation.answered >= question.offset:
             return Settled(reply_to(kept, question.offset), kept.lease)
-        self._held(lease)
+        kept = self._held(lease)
         reply = Reply(len(kept.entries) + 1, question.offset, question.message_id, draft, self._now())
         kept.append(reply, answered=question.offset)
         if draft.code is not None:
@@ -239,7 +226,8 @@ class MemoryStore(MemoryAssistants):
         return tuple(self._held(lease).steps)
 
     async def bind(self, lease: Lease, thread: str) -> None:
-        self._held(lease).thread = thread
+        kept = self._held(lease)
+        kept.thread, kept.conversation = thread, replace(kept.conversation, thread=thread)
 
     # --- SignOuts ---
 
@@ -270,8 +258,8 @@ class MemoryStore(MemoryAssistants):
         kept.lease, kept.lease_until = None, 0
 
     def _held(self, lease: Lease) -> Kept:
-        kept = self._kept[lease.conversation_id]
-        if kept.lease is None or kept.attempt != lease.attempt or kept.lease.question != lease.question:
+        kept = self._kept.get(lease.conversation_id)
+        if kept is None or kept.lease is None or kept.attempt != lease.attempt or kept.lease.question != lease.question:
             raise LeaseLost(f"attempt {lease.attempt} no longer holds conversation {lease.conversation_id}")
         return kept
 
@@ -280,11 +268,3 @@ class MemoryStore(MemoryAssistants):
         if kept is None or kept.conversation.person != person:
             raise NotFound("No such conversation; listConversations shows yours.", code="unknown_conversation")
         return kept
-
-
-def reply_to(kept: Kept, question: int) -> Reply:
-    return next(entry for entry in kept.entries if isinstance(entry, Reply) and entry.question == question)
-
-
-def text_of(entry: Entry) -> str:
-    return entry.draft.text if isinstance(entry, Reply) else entry.text

@@ -7,17 +7,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from server.backends.sql.assistants import SqlAssistants
+from server.backends.sql.backend import SqlBackend
 from server.backends.sql.database import Database
 from server.backends.sql.migrate import upgrade
-from server.backends.sql.office import SqlOffice
-from server.backends.sql.runs import SqlRuns
+from server.backends.sql.sole import SoleBackend
 
 __all__ = ["SqlBackend", "open_sql"]
-
-
-class SqlBackend(SqlOffice, SqlRuns, SqlAssistants):
-    """All that is kept, in one database."""
 
 
 @asynccontextmanager
@@ -30,10 +25,11 @@ async def open_sql(
     page_bytes: int = 256 * 1024,
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[SqlBackend]:
-    """Upgrade the schema and open the store. `sole`: nobody else has this database, so leases found in it are void."""
+    """Upgrade the schema and open the store. `sole`: no other server has it, so leases found in it are void."""
     async with Database(url) as database:
         await asyncio.to_thread(upgrade, database.engine)
-        store = SqlBackend(
+        kind = SoleBackend if sole else SqlBackend
+        store = kind(
             database, clock=clock, lease_seconds=lease_seconds, most_waiting=most_waiting, page_bytes=page_bytes
         )
         if sole:

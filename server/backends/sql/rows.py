@@ -26,6 +26,7 @@ def conversation(row: Row[Any]) -> Conversation:
         answered=row.answered,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        thread=row.thread,
     )
 
 

@@ -84,6 +84,17 @@ steps = Table(
     Column("body", prose(), nullable=False, doc="JSON"),
 )
 
+notes = Table(
+    "notes",
+    metadata,
+    Column("person", word(128), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("note_key", word(64), nullable=False, doc="a digest"),
+    Column("text", prose(), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("notes_by_key", "person", "note_key", unique=True),
+)
+
 claims = Table(
     "claims",
     metadata,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, exists, func, insert, select, update
 
 from server.backends.sql.schema import (
     claims,
@@ -12,6 +12,7 @@ from server.backends.sql.schema import (
     current_conversations,
     dead_letters,
     entries,
+    notes,
     sign_outs,
     steps,
 )
@@ -27,6 +28,7 @@ CURRENT = (
         current_conversations.c.person == bindparam("person"), current_conversations.c.channel == bindparam("channel")
     )
 )
+HEAD = CURRENT.add_columns(exists().where(dead_letters.c.conversation_id == conversations.c.id).label("has_letters"))
 RECENT = (
     select(conversations)
     .where(conversations.c.person == bindparam("person"))
@@ -47,6 +49,18 @@ CREATE = insert(conversations)
 MAKE_CURRENT = insert(current_conversations)
 LEAVE_CURRENT = delete(current_conversations).where(
     current_conversations.c.person == bindparam("whose"), current_conversations.c.channel == bindparam("where")
+)
+
+FORGET_CONVERSATION = (
+    delete(conversations).where(BY_ID),
+    delete(current_conversations).where(
+        current_conversations.c.person == bindparam("whose"),
+        current_conversations.c.conversation_id == bindparam("key"),
+    ),
+    delete(entries).where(entries.c.conversation_id == bindparam("key")),
+    delete(steps).where(steps.c.conversation_id == bindparam("key")),
+    delete(dead_letters).where(dead_letters.c.conversation_id == bindparam("key")),
+    delete(claims).where(claims.c.person == bindparam("whose"), claims.c.conversation_id == bindparam("key")),
 )
 
 CLAIM = insert(claims)
@@ -89,6 +103,15 @@ REPLY_TO = select(entries).where(
 NOTE = insert(steps)
 STEPS = select(steps).where(steps.c.conversation_id == bindparam("key")).order_by(steps.c.number)
 FORGET_STEPS = delete(steps).where(steps.c.conversation_id == bindparam("key"))
+
+OF_PERSON = notes.c.person == bindparam("person")
+NOTED_BEFORE = select(notes.c.number).where(OF_PERSON, notes.c.note_key == bindparam("note_key"))
+NEWEST_NOTE = select(func.max(notes.c.number)).where(OF_PERSON)
+ADD_NOTE = insert(notes)
+FORGET_NOTES = delete(notes).where(notes.c.person == bindparam("whose"), notes.c.number <= bindparam("edge"))
+NOTES = (
+    select(notes.c.text, notes.c.created_at).where(OF_PERSON).order_by(notes.c.number.desc()).limit(bindparam("most"))
+)
 
 WAITS = (
     (entries.c.conversation_id == bindparam("key"))

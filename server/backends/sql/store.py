@@ -71,6 +71,16 @@ class SqlStore(SqlBase):
         found = await self._database.read(lambda connection: connection.execute(sql.RECENT, values).all())
         return [rows.conversation(row) for row in found]
 
+    async def delete(self, person: str, conversation_id: str) -> None:
+        await self._database.write(lambda connection: self._delete(connection, person, conversation_id))
+
+    def _delete(self, connection: Connection, person: str, conversation_id: str) -> None:
+        row = self._lock(connection, conversation_id)
+        if row is None or row.person != person:
+            raise no_conversation()
+        for statement in sql.FORGET_CONVERSATION:
+            connection.execute(statement, {"key": conversation_id, "whose": person})
+
     # --- Log ---
 
     async def accept(self, message: InboundMessage) -> Accepted:

@@ -2,84 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
-
 USUAL_PAGE = 20
 LARGEST_PAGE = 100
 
 HELP = """\
 /new          begin another conversation
 /list         your conversations, the one last spoken in first
+/open N       go on in another: its number in the list, or its id
 /history [N]  the last N things said here (20)
 /cancel       want no answer any more to what is being answered; Ctrl-C does the same
 /help         this
 /quit         leave; so do Ctrl-D, and Ctrl-C when nothing is being answered
-//...         a message that begins with a slash"""
+//...         a message that begins with a slash; Alt-Enter begins a new line in a message"""
 
 
-@dataclass(frozen=True, slots=True)
-class Say:
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class New:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class List:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    limit: int = USUAL_PAGE
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Help:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Quit:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    text: str
-
-
-Command: TypeAlias = Say | New | List | History | Cancel | Help | Quit | Unknown
-
-PLAIN: dict[str, Command] = {
-    "/new": New(),
-    "/list": List(),
-    "/history": History(),
-    "/cancel": Cancel(),
-    "/help": Help(),
-    "/quit": Quit(),
-}
-
-
-def command(line: str) -> Command | None:
-    """None for a line that says nothing."""
+def parse(line: str) -> tuple[str, str]:
+    """A command and its argument. A message is the argument of no command; no argument, either, says nothing."""
     text = line.strip()
-    if not text:
-        return None
-    if not text.startswith("/"):
-        return Say(text)
-    if text.startswith("//"):
-        return Say(text[1:])
+    if text.startswith("//") or not text.startswith("/"):
+        return "", text.removeprefix("/")
     name, _, argument = text.partition(" ")
-    if name == "/history" and argument.strip().isdecimal():
-        return History(min(max(int(argument[:9]), 1), LARGEST_PAGE))
-    return PLAIN.get(text, Unknown(text))
+    return name, argument.strip()
+
+
+def page(argument: str) -> int | None:
+    """How much of the past; None for what is no number."""
+    if not argument:
+        return USUAL_PAGE
+    return min(max(int(argument[:9]), 1), LARGEST_PAGE) if argument.isdecimal() else None

@@ -6,7 +6,8 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from typing import NamedTuple
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
@@ -14,13 +15,12 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from server.channels.websocket import frames
 from server.entrypoints.chat.address import Address, Identity
-from server.entrypoints.chat.verdict import Again, Retreat, Stop, Verdict, after_close, after_refusal
+from server.entrypoints.chat.verdict import Again, Stop, Verdict, after_close, after_refusal, delays
 from server.errors import ServerError
 
 GREETING_SECONDS = 10.0
 CLOSE_SECONDS = 2.0
 LARGEST_FRAME = 8 * 1024 * 1024
-MOST_UNSENT = 64
 SHORTEST_DELAY = 0.1
 # A connection that held for so long, or brought more than this, was a good one: what follows is another failure.
 STEADY_SECONDS = 10.0
@@ -29,8 +29,7 @@ GREETING_FRAMES = 2
 decoder: msgspec.json.Decoder[frames.ServerFrame] = msgspec.json.Decoder(frames.ServerFrame)
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(NamedTuple):
     """Seconds for which an absent server is tried: at the beginning, and after it was there."""
 
     at_first: float
@@ -50,17 +49,15 @@ class Link:
         patience: Patience,
         received: Callable[[frames.ServerFrame], None],
         lost: Callable[[Again], None],
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._address = address
         self._identity = identity
         self._patience = patience
         self._received = received
         self._lost = lost
-        self._clock = clock
         self.model = ""
-        self._retreat = Retreat()
-        self._unsent: asyncio.Queue[bytes] = asyncio.Queue(MOST_UNSENT)
+        self._delays = delays()
+        self._sending: asyncio.TaskGroup | None = None
         self._socket: ClientConnection | None = None
         self._after: float | None = None
         self._final: Stop | None = None
@@ -70,19 +67,21 @@ class Link:
         self._heard = 0
 
     @property
+    def is_open(self) -> bool:
+        return self._socket is not None
+
+    @property
     def status(self) -> str:
-        """In a few words; none while it is connected."""
-        if self._socket is not None:
-            return ""
-        left = self._next_try - self._clock()
+        """In a few words."""
+        if self.is_open:
+            return "connected"
+        left = self._next_try - time.monotonic()
         return f"reconnecting in {int(left) + 1} s" if left > 0 else "connecting"
 
     def send(self, frame: frames.ClientFrame) -> None:
-        """On the present connection. One that takes nothing any more is dropped."""
-        try:
-            self._unsent.put_nowait(msgspec.json.encode(frame))
-        except asyncio.QueueFull:
-            self.drop()
+        """In the order in which it is told to; lost, where there is no connection."""
+        if self._socket is not None and self._sending is not None:
+            self._sending.create_task(send(self._socket, frame))
 
     def drop(self) -> None:
         if self._socket is not None:
@@ -90,13 +89,13 @@ class Link:
 
     async def run(self) -> str:
         """Why there is no coming back."""
-        self._left_at = self._clock()
+        self._left_at = time.monotonic()
         while isinstance(verdict := await self._connection(), Again):
             delay = self._delay(verdict)
             patience = self._patience.later if self._was_there else self._patience.at_first
-            if self._clock() + delay - self._left_at > patience:
+            if time.monotonic() + delay - self._left_at > patience:
                 return f"{verdict.why} Giving up after {patience:.0f} s."
-            self._next_try = self._clock() + delay
+            self._next_try = time.monotonic() + delay
             self._lost(verdict)
             await asyncio.sleep(delay)
         return verdict.why
@@ -105,7 +104,7 @@ class Link:
         """What the server asked for, the first time; else ours."""
         hint = verdict.after if self._after is None else self._after
         self._after = None
-        return self._retreat.next() if hint is None else hint
+        return next(self._delays) if hint is None else hint
 
     async def _connection(self) -> Verdict:
         try:
@@ -133,20 +132,14 @@ class Link:
             return Again(f"No server answers at {self._address}.", absent=True)
 
     async def _converse(self, socket: ClientConnection) -> Verdict:
-        began, self._heard = self._clock(), 0
-        self._unsent = asyncio.Queue(MOST_UNSENT)
-        async with asyncio.TaskGroup() as tasks:
-            writing = tasks.create_task(self._write(socket))
-            try:
+        began, self._heard = time.monotonic(), 0
+        async with asyncio.TaskGroup() as self._sending:
+            with suppress(ConnectionClosed, TimeoutError):
                 await self._listen(socket)
-            except (ConnectionClosed, TimeoutError):
-                pass
-            finally:
-                self._socket = None
-                writing.cancel()
-        if self._heard > GREETING_FRAMES or self._clock() - began > STEADY_SECONDS:
-            self._retreat.failures = 0
-            self._left_at = self._clock()
+            self._socket = None
+        if self._heard > GREETING_FRAMES or time.monotonic() - began > STEADY_SECONDS:
+            self._delays = delays()
+            self._left_at = time.monotonic()
         return self._final or after_close(socket.close_code, socket.close_reason)
 
     async def _listen(self, socket: ClientConnection) -> None:
@@ -159,13 +152,6 @@ class Link:
         async for text in socket:
             self._read(text)
 
-    async def _write(self, socket: ClientConnection) -> None:
-        try:
-            while True:
-                await socket.send(await self._unsent.get(), text=True)
-        except ConnectionClosed:
-            pass  # The reader hears of it too, and says why.
-
     def _read(self, text: str | bytes) -> None:
         try:
             frame = decoder.decode(text)
@@ -175,4 +161,12 @@ class Link:
         if isinstance(frame, frames.Disconnecting):
             self._after = max(frame.after_ms / 1000, SHORTEST_DELAY)
             self._final = None if frame.reconnect else Stop("The server ended the connection for good.")
-        self._received(frame)
+        if isinstance(frame, frames.TokenExpiring) and self._identity.renewable:
+            self.send(frames.RefreshToken(self._identity.token()))
+        else:
+            self._received(frame)
+
+
+async def send(socket: ClientConnection, frame: frames.ClientFrame) -> None:
+    with suppress(ConnectionClosed):  # The reader hears of it too, and says why.
+        await socket.send(msgspec.json.encode(frame), text=True)

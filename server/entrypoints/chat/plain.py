@@ -1,53 +1,71 @@
-"""What a pipe gets: each reply, whole, when it has ended, on standard output; all remarks on standard error.
-
-Words already written to a pipe could not be taken back when a reply begins anew.
-"""
+"""A pipe: lines come in; each reply goes out, whole, when it has ended, and all remarks go to standard error."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import assert_never
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from typing import TextIO
 
-from server.entrypoints.chat import effects
+from server.entrypoints.chat.view import Ears, Kind, clean
+
+CHUNK = 64 * 1024
+LONGEST_LINE = 1024 * 1024
+BY_SIGNAL = 128
 
 
 class Plain:
-    def __init__(self, out: Callable[[str], None], remark: Callable[[str], None]) -> None:
-        self._out = out
-        self._remark = remark
+    def show(self, kind: Kind, text: str) -> None:
+        look = kind.value
+        if look.label is not None:
+            write(sys.stdout if look.aloud else sys.stderr, f"{look.label}{text}\n")
 
-    def show(self, what: effects.Show) -> None:
-        match what:
-            case effects.Spoken() | effects.Anew():
-                pass
-            case effects.Asked(text, mine):
-                if not mine:
-                    self._remark(f"(from another device) {text}\n")
-            case effects.Ended():
-                self._end(what)
-            case effects.Told(text):
-                self._remark(f"{text}\n")
-            case effects.Past(entries):
-                for entry in entries:
-                    self._out(f"{'you' if entry.role == 'user' else 'assistant'}: {entry.text}\n")
-            case effects.Listing():
-                self._out("".join(f"{line}\n" for line in what.lines()))
-            case _:
-                assert_never(what)
-
-    def bottom(self, status: str, typed: tuple[str, int] | None) -> None:
-        """Nothing: it would not go away again."""
-
-    def redraw(self) -> None:
+    def speak(self, words: str) -> None:
         pass
 
-    def close(self) -> None:
-        pass
+    async def listen(self, ears: Ears) -> None:
+        """A line at a time: the next when all that the one before asked for is there."""
+        async for line in lines(sys.stdin.fileno()):
+            ears.typed(line)
+            await ears.answered()
+        ears.leave(0)
 
-    def _end(self, reply: effects.Ended) -> None:
-        if reply.failed or not reply.mine:
-            self._remark(f"{reply.text}\n")
-        else:
-            self._out(f"{reply.text}\n")
-        if reply.early:
-            self._remark(f"({reply.early})\n")
+    def interrupt(self, ears: Ears) -> None:
+        ears.leave(BY_SIGNAL + signal.SIGINT)
+
+
+def write(stream: TextIO, text: str) -> None:
+    safe = clean(text) if stream.isatty() else text
+    stream.buffer.write(safe.encode(stream.encoding, "replace"))
+    stream.buffer.flush()
+
+
+async def lines(descriptor: int) -> AsyncIterator[str]:
+    """Until its end; read only as fast as they are taken. One that is too long for any message comes in pieces."""
+    rest = b""
+    while chunk := await read(descriptor):
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line.decode(errors="replace")
+        if len(rest) > LONGEST_LINE:
+            yield rest.decode(errors="replace")
+            rest = b""
+    if rest:
+        yield rest.decode(errors="replace")
+
+
+async def read(descriptor: int) -> bytes:
+    """The next bytes, or none at the end."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    try:
+        loop.add_reader(descriptor, ready.set)
+    except PermissionError:  # A file: it never lets anyone wait.
+        return os.read(descriptor, CHUNK)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(descriptor)
+    return os.read(descriptor, CHUNK)

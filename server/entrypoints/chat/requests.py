@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import get_args
 
 import msgspec
 
 from server.channels.websocket import frames
 
-MOST_WAITING = 100
 MOST_TRIES = 8
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 30.0
 # The server itself gives up on an action after 30.
 ANSWER_SECONDS = 45.0
+KINDS: dict[object, type[frames.Action]] = {one.__struct_config__.tag: one for one in get_args(frames.ClientFrame)}
 
 
 @dataclass(slots=True)
@@ -37,21 +38,18 @@ class Requests:
         return len(self._waiting)
 
     @property
-    def full(self) -> bool:
-        return len(self._waiting) >= MOST_WAITING
-
-    @property
-    def messages(self) -> int:
-        return sum(isinstance(one.frame, frames.SendMessage) for one in self._waiting)
-
-    @property
-    def resuming(self) -> bool:
+    def is_resuming(self) -> bool:
         return any(isinstance(one.frame, frames.Resume) for one in self._waiting)
 
     @property
-    def overdue(self) -> bool:
+    def is_overdue(self) -> bool:
         sent_at = self._waiting[0].sent_at if self._waiting else None
         return sent_at is not None and self._clock() - sent_at > ANSWER_SECONDS
+
+    @property
+    def messages(self) -> int:
+        """Those of which it is not known that the server has them."""
+        return sum(isinstance(one.frame, frames.SendMessage) for one in self._waiting)
 
     def add(self, frame: frames.ClientFrame) -> None:
         self._waiting.append(Request(frame))
@@ -66,35 +64,35 @@ class Requests:
         self._waiting[0].sent_at = self._clock()
         return self._waiting[0].frame
 
-    def head(self, kind: type[frames.Action], message_id: str | None = None) -> bool:
-        """Whether it is one of this kind, and about this message, that the server was asked last."""
-        if not self._waiting or self._waiting[0].sent_at is None:
-            return False
-        frame = self._waiting[0].frame
-        named = frame.message_id if isinstance(frame, frames.SendMessage) else None
-        return isinstance(frame, kind) and message_id in {None, named}
-
     def answered(self, kind: type[frames.Action], message_id: str | None = None) -> frames.ClientFrame | None:
-        """What has its answer now, if it was waited for."""
-        return self._waiting.popleft().frame if self.head(kind, message_id) else None
+        """What has its answer now, if it was asked last, and is of this kind and about this message."""
+        return self.pop() if self._is_head(kind, message_id) else None
 
-    def try_again(self, hint: float | None) -> float | None:
-        """The one asked last, after so many seconds; None when it was tried often enough."""
+    def is_about(self, error: frames.ErrorFrame) -> bool:
+        kind = KINDS.get(error.action)
+        return kind is not None and self._is_head(kind, error.message_id)
+
+    def pop(self) -> frames.ClientFrame:
+        """What was asked last is not waited for any more."""
+        return self._waiting.popleft().frame
+
+    def try_again(self, error: frames.ErrorFrame) -> float | None:
+        """What was asked last, after so many seconds; None when that is of no use, or was tried often enough."""
         request = self._waiting[0]
         request.tries += 1
-        if request.tries >= MOST_TRIES:
+        if not error.retryable or request.tries >= MOST_TRIES:
             return None
         request.sent_at = None
-        delay: float = max(min(FIRST_DELAY * 2 ** (request.tries - 1), LONGEST_DELAY), hint or 0)
+        delay: float = min(FIRST_DELAY * 2 ** (request.tries - 1), LONGEST_DELAY)
+        delay = max(delay, (error.retry_after_ms or 0) / 1000)
         self._not_before = self._clock() + delay
         return delay
 
     def drop(self, message_id: str) -> bool:
         """A message that was not sent yet, and now will not be."""
         for one in self._waiting:
-            frame = one.frame
             untouched = one.sent_at is None and not one.tries
-            if untouched and isinstance(frame, frames.SendMessage) and frame.message_id == message_id:
+            if untouched and isinstance(one.frame, frames.SendMessage) and one.frame.message_id == message_id:
                 self._waiting.remove(one)
                 return True
         return False
@@ -108,7 +106,14 @@ class Requests:
         request = self._waiting[0]
         request.sent_at = None
         request.tries += 1
-        return self._waiting.popleft().frame if request.tries >= MOST_TRIES else None
+        return self.pop() if request.tries >= MOST_TRIES else None
+
+    def _is_head(self, kind: type[frames.Action], message_id: str | None) -> bool:
+        if not self._waiting or self._waiting[0].sent_at is None:
+            return False
+        frame = self._waiting[0].frame
+        named = frame.message_id if isinstance(frame, frames.SendMessage) else None
+        return isinstance(frame, kind) and message_id in {None, named}
 
 
 def is_too_long(frame: frames.SendMessage, limits: frames.Limits) -> bool:

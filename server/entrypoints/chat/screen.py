@@ -1,133 +1,203 @@
-"""What a terminal shows: the conversation, streaming, above one line for the state and for typing.
+"""A terminal: the conversation, above the reply's last row, the line being typed and the state.
 
-Everything above is written once and scrolls away as usual. Redrawn are only the bottom line, which never wraps, and the
-reply's last line as long as words are added to it.
+What is above is written once and scrolls away as usual. A terminal of another width breaks rows in its own way, and
+none says how: the screen is then written anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import assert_never
+import sys
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from server.channels.websocket import frames
-from server.entrypoints.chat import effects
-from server.entrypoints.chat.text import WIDEST, cell, cells, clean, fold
+from prompt_toolkit.application import Application
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.filters import Condition
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.layout import BufferControl, ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
+from prompt_toolkit.layout.processors import BeforeInput
+from prompt_toolkit.output import ColorDepth, Output
+from prompt_toolkit.output.vt100 import Vt100_Output
+from prompt_toolkit.renderer import print_formatted_text
+from prompt_toolkit.styles import Style
+from prompt_toolkit.utils import get_cwidth
 
-BOLD, DIM, YELLOW, RED, CYAN, PLAIN = "\033[1m", "\033[2m", "\033[33m", "\033[31m", "\033[36m", "\033[0m"
-ERASE = "\r\033[K"
-UP = "\033[A"
+from server.entrypoints.chat.view import Ears, Kind, clean
+
 PROMPT = "> "
-NEWLINE = "⏎"
-ROOM_TO_TYPE = 24
+WIDEST = 100
+MOST_REMEMBERED = 500
+BELOW = 3
+REFRESH_SECONDS = 0.25
+QUESTIONS = {Kind.QUESTION, Kind.FOREIGN_QUESTION, Kind.PAST_QUESTION}
+COLOURS = Style.from_dict(
+    {"question": "bold ansicyan", "remark": "ansibrightblack", "warning": "ansiyellow", "failure": "ansired"}
+)
+
+
+@dataclass(slots=True)
+class Line:
+    """`taken`: so many characters of it are above."""
+
+    sign: str
+    style: str
+    text: str = ""
+    taken: int = 0
+
+    def take(self, columns: int, *, grows: bool) -> StyleAndTextTuples:
+        """The rows that were not taken before; the last of a line that grows is left."""
+        indent = "  " if self.sign else ""
+        sign = indent if self.taken else self.sign
+        *rows, last = fold(self.text[self.taken :], max(8, min(columns - 1, WIDEST)) - len(self.sign))
+        self.taken = len(self.text) - len(last)
+        taken = rows if grows else [*rows, last]
+        return [(self.style, f"{indent if number else sign}{row}\n") for number, row in enumerate(taken)]
+
+
+def standard_output() -> Output:
+    output = Vt100_Output.from_pty(sys.stdout, enable_bell=False)
+    output.enable_cpr = False  # A terminal that does not answer such requests would be complained of.
+    return output
 
 
 class Screen:
-    """`columns` says how wide the terminal is now."""
+    def __init__(self, output: Output, *, colour: bool) -> None:
+        self._style = COLOURS if colour else Style([])
+        self._depth = None if colour else ColorDepth.DEPTH_1_BIT
+        self._output = output
+        self._columns = self._output.get_size().columns
+        self._lines: deque[Line] = deque(maxlen=MOST_REMEMBERED)
+        self._fresh: list[Line] = []
+        self._reply: Line | None = None
+        self._app: Application[None] | None = None
+        self._typing = Buffer()
 
-    def __init__(self, write: Callable[[str], None], columns: Callable[[], int], *, colour: bool) -> None:
-        self._write = write
-        self._columns = columns
-        self._colour = colour
-        self._open: str | None = None
-        self._status = ""
-        self._typed: tuple[str, int] | None = None
+    def show(self, kind: Kind, text: str) -> None:
+        self._reply = None
+        look = kind.value
+        if look.sign is not None:
+            first, *rest = clean(text).split("\n")
+            gap = [Line("", "")] if kind in QUESTIONS else []
+            indent = "  " if look.sign else ""
+            self._add(*gap, Line(look.sign, look.style, first), *(Line(indent, look.style, line) for line in rest))
 
-    def show(self, what: effects.Show) -> None:
-        match what:
-            case effects.Spoken(text):
-                self._speak(clean(text))
-            case effects.Asked(text, mine):
-                self._ask(text, "" if mine else "(from another device) ")
-            case effects.Anew():
-                self._print("· the reply begins anew", DIM)
-            case effects.Ended():
-                self._end(what)
-            case effects.Told(text, warning):
-                self._print(f"{'!' if warning else '·'} {text}", YELLOW if warning else DIM, indent="  ")
-            case effects.Past(entries, more):
-                self._past(entries, more)
-            case effects.Listing():
-                self._print("\n".join(what.lines()))
-            case _:
-                assert_never(what)
+    def speak(self, words: str) -> None:
+        if self._reply is None:
+            self._reply = Line("", "")
+            self._add(self._reply)
+        first, *rest = clean(words).split("\n")
+        self._reply.text += first
+        self._add(*(Line("", "", line) for line in rest))
+        self._reply = self._lines[-1]
 
-    def bottom(self, status: str, typed: tuple[str, int] | None) -> None:
-        """The state, and the line being typed with its cursor's place; None where nobody types."""
-        if (status, typed) != (self._status, self._typed):
-            self._status, self._typed = status, typed
-            self.redraw()
+    async def listen(self, ears: Ears) -> None:
+        self._app = self._application(ears)
+        try:
+            await self._app.run_async(handle_sigint=False, set_exception_handler=False)
+        except EOFError:
+            ears.leave(0)
 
-    def redraw(self) -> None:
-        self._write(ERASE + self._bottom())
+    def interrupt(self, ears: Ears) -> None:
+        """A line under way is given up first."""
+        if self._typing.text:
+            self._typing.reset()
+        else:
+            ears.interrupt()
 
-    def close(self) -> None:
-        """Leaves the cursor on a line of its own."""
-        self._status, self._typed = "", None
-        self.redraw()
+    def _add(self, *lines: Line) -> None:
+        self._lines.extend(lines)
+        self._fresh.extend(lines)
+        if self._app is not None:
+            self._app.invalidate()
 
-    def _ask(self, text: str, origin: str) -> None:
-        self._finish()
-        self._print("")
-        self._print(f"{PROMPT}{origin}{text}", BOLD + CYAN, indent="  ")
+    # --- what is above
 
-    def _end(self, reply: effects.Ended) -> None:
-        self._finish()
-        if reply.failed:
-            self._print(f"! {reply.text}", RED, indent="  ")
-        elif reply.early:
-            self._print(f"· {reply.early}", DIM)
+    def _write(self, app: Application[None]) -> None:
+        """Before each drawing of what is below."""
+        if app.is_done:
+            self._reply = None
+        size = self._output.get_size()
+        if size.columns == self._columns:
+            rows = self._take(self._fresh)
+        else:
+            self._columns = size.columns
+            for line in self._lines:
+                line.taken = 0
+            rows = self._take(self._lines)[BELOW - size.rows :]
+            app.renderer.erase()
+            self._output.cursor_goto(0, 0)
+            self._output.erase_down()
+        self._fresh = [] if self._reply is None else [self._reply]
+        if rows:
+            app.renderer.erase()
+            print_formatted_text(self._output, rows, self._style, color_depth=self._depth)
 
-    def _past(self, entries: Sequence[frames.HistoryEntry], more: bool) -> None:
-        self._print("· what was said before that: /history with a larger number" if more else "· the beginning", DIM)
-        for entry in entries:
-            if entry.role == "user":
-                self._ask(entry.text, "")
-            else:
-                self._print(entry.text if entry.code is None else f"! {entry.text}", RED if entry.code else "")
+    def _take(self, lines: Iterable[Line]) -> StyleAndTextTuples:
+        return [row for line in lines for row in line.take(self._columns, grows=line is self._reply)]
 
-    def _speak(self, words: str) -> None:
-        again = "" if self._open is None else UP + ERASE
-        *lines, last = fold((self._open or "") + words, self._width)
-        self._open = last
-        self._write(ERASE + again + "".join(f"{line}\n" for line in [*lines, last]) + self._bottom())
+    # --- what is below
 
-    def _finish(self) -> None:
-        self._open = None
+    def _application(self, ears: Ears) -> Application[None]:
+        def entered(typing: Buffer) -> bool:
+            ears.typed(typing.text)
+            return False
 
-    def _print(self, text: str, style: str = "", indent: str = "") -> None:
-        self._finish()
-        first, *rest = fold(clean(text), self._width - len(indent))
-        lines = "".join(f"{self._styled(line, style)}\n" for line in [first, *(indent + line for line in rest)])
-        self._write(ERASE + lines + self._bottom())
+        self._typing = Buffer(accept_handler=entered, multiline=False)
+        prompt = BufferControl(self._typing, input_processors=[BeforeInput(PROMPT, "class:question")])
+        reply = Window(FormattedTextControl(self._last_row), height=1)
+        below = HSplit(
+            [
+                ConditionalContainer(reply, Condition(lambda: self._reply is not None)),
+                Window(prompt, wrap_lines=True, dont_extend_height=True),
+                Window(FormattedTextControl(lambda: ears.status, style="class:remark"), height=1),
+            ]
+        )
+        return Application(
+            Layout(below, focused_element=prompt),
+            style=self._style,
+            color_depth=self._depth,
+            key_bindings=self._keys(ears),
+            output=self._output,
+            erase_when_done=True,
+            refresh_interval=REFRESH_SECONDS,
+            before_render=self._write,
+        )
 
-    def _bottom(self) -> str:
-        room = self._columns() - 1
-        if self._typed is None:
-            return self._styled(self._status[:room], DIM)
-        status = self._status[: max(0, room - ROOM_TO_TYPE)]
-        status = status and f"{status} "
-        text, cursor = window(*self._typed, room - cells(status + PROMPT))
-        back = f"\r\033[{cells(status + PROMPT) + cursor}C"
-        return self._styled(status, DIM) + self._styled(PROMPT, BOLD + CYAN) + text + back
+    def _last_row(self) -> str:
+        return "" if self._reply is None else self._reply.text[self._reply.taken :]
 
-    def _styled(self, text: str, style: str) -> str:
-        return f"{style}{text}{PLAIN}" if self._colour and style and text else text
+    def _keys(self, ears: Ears) -> KeyBindings:
+        def redraw(_event: object) -> None:
+            self._columns = 0
 
-    @property
-    def _width(self) -> int:
-        return max(8, min(self._columns() - 1, WIDEST))
+        keys = KeyBindings()
+        keys.add("c-l")(redraw)
+        keys.add("c-c")(lambda _: self.interrupt(ears))
+        keys.add("c-d", filter=Condition(lambda: not self._typing.text))(lambda _: ears.leave(0))
+        keys.add("c-z")(lambda event: event.app.suspend_to_background())
+        keys.add("escape", "enter")(lambda event: event.current_buffer.insert_text("\n"))
+        return keys
 
 
-def window(text: str, cursor: int, room: int) -> tuple[str, int]:
-    """As much of the text as there is room for, the cursor in it, and the cursor's cell."""
-    text = text.replace("\n", NEWLINE).replace("\t", " ")
-    start = cursor
-    used = 0
-    while start > 0 and used + cell(text[start - 1]) < room:
-        start -= 1
-        used += cell(text[start])
-    end, at = cursor, used
-    while end < len(text) and used + cell(text[end]) < room:
-        used += cell(text[end])
-        end += 1
-    return text[start:end], at
+def fold(text: str, columns: int) -> list[str]:
+    """Rows of at most so many cells, broken between words where there are any. The last is the text's end, unchanged:
+    folded again when it has grown, it gives the same rows as if all had come at once.
+    """
+    rows, start = [], 0
+    while (end := reach(text, start, columns)) < len(text):
+        space = text.rfind(" ", start + 1, end + 1)
+        end = space if space > 0 else end
+        rows.append(text[start:end].rstrip(" "))
+        start = end + (text[end] == " ")
+    return [*rows, text[start:]]
+
+
+def reach(text: str, start: int, columns: int) -> int:
+    """The end of what fits: a character at least."""
+    for at in range(start, len(text)):
+        columns -= get_cwidth(text[at])
+        if columns < 0:
+            return max(at, start + 1)
+    return len(text)

@@ -1,140 +1,113 @@
-"""One person's side of the socket. Frames and typed lines go in, effects come out. No I/O."""
+"""One person's side of the socket: typed lines and frames come in, frames and words to show go out. No I/O."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
-from typing import TypeAlias, assert_never, get_args
+from typing import TypeAlias, assert_never
 
 import msgspec
 
 from server.channels.websocket import frames
-from server.entrypoints.chat import commands, effects
-from server.entrypoints.chat.effects import Effect, Send, Told
+from server.entrypoints.chat import commands, pages
 from server.entrypoints.chat.requests import Requests, is_too_long
-from server.entrypoints.chat.transcript import Transcript
+from server.entrypoints.chat.transcript import Speech, Transcript
+from server.entrypoints.chat.view import Kind, View
 
-NOTHING_LOST = frozenset({"nothing_to_cancel"})
 NOTICED_SECONDS = 2.0
 REACTION_SECONDS = 1.0
-ACTIONS: dict[str, type[frames.Action]] = {
-    str(kind.__struct_config__.tag): kind for kind in get_args(frames.ClientFrame)
-}
-Speech: TypeAlias = frames.RunStarted | frames.AssistantDelta | frames.AssistantSnapshot | frames.AssistantResponse
+Clock: TypeAlias = Callable[[], float]
+Send: TypeAlias = Callable[[frames.ClientFrame], None]
+Act: TypeAlias = Callable[[], None]
 
 
 class Talk:
     """Nothing typed is lost or said twice, whatever happens to the connection.
 
-    `name` begins the ids of its messages, and of no others. The clock is monotonic, in seconds.
+    `name` begins the ids of its messages, and of no others. The clock is monotonic, in seconds. `send` uses the present
+    connection, `drop` ends it, `leave` ends all.
     """
 
-    def __init__(self, name: str, clock: Callable[[], float]) -> None:
+    def __init__(self, name: str, clock: Clock, view: View, *, send: Send, drop: Act, leave: Act) -> None:
         self.failed = False
         self._name = name
         self._numbers = count(1)
         self._clock = clock
+        self._view = view
+        self._send, self._drop, self._leave = send, drop, leave
         self._ended_at = -math.inf
-        self._requests = Requests(clock)
-        self._effects: list[Effect] = []
-        self._transcript = Transcript(f"{name}-", self._effects.append)
+        self.requests = Requests(clock)
+        self.transcript = Transcript(f"{name}-", view)
         self._greeting: frames.Connected | None = None
+        self._listed: Sequence[str] = []
 
     @property
     def owed(self) -> bool:
         """Something typed has no answer yet."""
-        return bool(self._requests) or any(one.mine for one in self._transcript.unanswered)
-
-    @property
-    def unsent(self) -> int:
-        """Messages of which it is not known that the server has them."""
-        return self._requests.messages
-
-    @property
-    def status(self) -> str:
-        """In a few words; none when nothing is going on."""
-        return self._transcript.status
-
-    def take(self) -> list[Effect]:
-        """What is to be done since it was asked last, in order."""
-        taken = self._effects[:]
-        self._effects.clear()
-        return taken
+        return len(self.requests) > 0 or any(one.mine for one in self.transcript.unanswered)
 
     # --- what the person does
 
     def typed(self, line: str) -> None:
-        match commands.command(line):
-            case None:
-                pass
-            case commands.Say(text):
+        match commands.parse(line):
+            case "", text:
                 self._say(text)
-            case commands.New():
-                self._open_new()
-            case commands.List():
+            case "/new", "":
+                self._go(frames.NewConversation())
+            case "/open", which if which:
+                self._open(which)
+            case "/list", "":
                 self._ask(frames.ListConversations())
-            case commands.History(limit):
+            case "/history", argument if limit := commands.page(argument):
                 self._ask(frames.History(limit=limit))
-            case commands.Cancel():
+            case "/cancel", "":
                 if not self._cancel_oldest():
                     self._tell("Nothing is being answered.")
-            case commands.Help():
+            case "/help", "":
                 self._tell(commands.HELP)
-            case commands.Quit():
-                self._effects.append(effects.Leave())
-            case commands.Unknown(text):
-                self._fail(f"{text.split()[0]} is no command; /help lists them, // begins a message with a slash.")
-            case other:
-                assert_never(other)
+            case "/quit", "":
+                self._leave()
+            case name, _:
+                self._fail(f"{name} like this is no command; /help lists them, // begins a message with a slash.")
 
     def interrupted(self) -> None:
         """Ctrl-C: a reply is cancelled; without one, not even one that ended just now, the person leaves."""
         if not self._cancel_oldest() and self._clock() - self._ended_at > REACTION_SECONDS:
-            self._effects.append(effects.Leave())
+            self._leave()
 
     # --- what the connection does
 
     def lost(self) -> None:
         self._greeting = None
-        self._transcript.tear()
-        hopeless = self._requests.reset()
-        if isinstance(hopeless, frames.SendMessage):
-            self._not_sent(hopeless.message_id, "the connection was lost each time.")
-
-    def renewed(self, token: str) -> None:
-        """Past all that waits. Should it be lost, the next connection begins with a new token anyway."""
-        if self._greeting is not None:
-            self._effects.append(Send(frames.RefreshToken(token)))
+        self.transcript.tear()
+        if hopeless := self.requests.reset():
+            self._give_up(hopeless, "the connection was lost each time.")
 
     def tick(self) -> None:
         """Time has passed."""
-        if self._greeting is not None and self._requests.overdue:
-            self._effects.append(effects.Reconnect())
+        if self._greeting is not None and self.requests.is_overdue:
+            self._drop()
         self._flush()
 
     def received(self, frame: frames.ServerFrame) -> None:
         match frame:
             case frames.Connected():
                 self._greeted(frame)
-            case frames.MessageAccepted():
-                self._accepted(frame)
-            case frames.RunStarted() | frames.AssistantDelta():
-                self._spoke(frame)
+            case frames.MessageAccepted() | frames.RunStarted() | frames.AssistantDelta():
+                self._hear(frame)
             case frames.AssistantSnapshot() | frames.AssistantResponse():
-                self._spoke(frame)
-            case frames.HistoryPage(_, messages, more):
-                if self._requests.answered(frames.History):
-                    self._effects.append(effects.Past(messages, more))
+                self._hear(frame)
+            case frames.HistoryPage():
+                self._look_back(frame)
             case frames.ConversationOpened():
                 self._opened(frame)
             case frames.Conversations(entries):
-                if self._requests.answered(frames.ListConversations):
-                    self._effects.append(effects.Listing(entries, self._transcript.conversation_id))
+                self._list(entries)
             case frames.Resumed():
                 self._resumed(frame)
             case frames.TokenExpiring():
-                self._effects.append(effects.Renew())
+                self._tell("Your token is about to expire: get a new one, and start again with it.", Kind.WARNING)
             case frames.Disconnecting():
                 self._tell("The server is about to restart.")
             case frames.ErrorFrame():
@@ -146,154 +119,132 @@ class Talk:
         self._flush()
 
     def _greeted(self, frame: frames.Connected) -> None:
-        first = not self._transcript.conversation_id
         self._greeting = frame
-        if first:
-            self._transcript.open(frame.conversation_id, frame.epoch, frame.offset)
-            self._effects.append(effects.Welcome(frame.user_id, frame.offset))
+        if self.transcript.conversation_id:
+            self.requests.put_first(self.transcript.resume())
         else:
-            self._requests.put_first(self._transcript.resume())
+            self.transcript.open(frame.conversation_id, frame.epoch, frame.offset)
+
+    def _hear(self, frame: Speech) -> None:
+        """Not what is said elsewhere; nor before `resumed`, when frames would come twice and out of order."""
+        if isinstance(frame, frames.MessageAccepted):
+            self.requests.answered(frames.SendMessage, frame.message_id)
+        if frame.conversation_id != self.transcript.conversation_id or self.requests.is_resuming:
+            return
+        self.transcript.hear(frame)
+        if isinstance(frame, frames.AssistantResponse):
+            self.failed |= frame.error and frame.message_id.startswith(f"{self._name}-")
+            self._ended_at = self._clock()
+
+    def _look_back(self, page: frames.HistoryPage) -> None:
+        asked = self.requests.answered(frames.History)
+        if asked is not None:
+            pages.show_past(self._view, page)
+        if isinstance(asked, frames.History) and asked.conversation_id is not None:
+            self.transcript.open(page.conversation_id, "", page.messages[-1].offset if page.messages else 0)
+            self.requests.put_first(self.transcript.resume())
+
+    def _opened(self, frame: frames.ConversationOpened) -> None:
+        if self.requests.answered(frames.NewConversation):
+            self.transcript.open(frame.conversation_id, frame.epoch, frame.offset)
+            self._tell("A new conversation.")
+
+    def _list(self, entries: Sequence[frames.ConversationEntry]) -> None:
+        if self.requests.answered(frames.ListConversations):
+            self._listed = [one.conversation_id for one in entries]
+            pages.show_list(self._view, entries, self.transcript.conversation_id)
 
     def _resumed(self, frame: frames.Resumed) -> None:
-        if not self._requests.answered(frames.Resume):
+        if not self.requests.answered(frames.Resume):
             return
-        if frame.recovered:
+        if not self.transcript.epoch:
+            self.transcript.epoch = frame.epoch
+            self._tell("This is where you are now.")
+        elif frame.recovered:
             self._tell("Connected again.")
         else:
             self._tell("Connected again, to another state of this conversation; here it is from its start.")
-            for said in self._transcript.begin_again(frame.epoch):
-                self._requests.add(frames.SendMessage(said.text, said.message_id))
-        for said in self._transcript.unanswered:
-            if said.cancelled and said.accepted:
-                self._cancel(said.message_id)
-
-    def _accepted(self, frame: frames.MessageAccepted) -> None:
-        self._requests.answered(frames.SendMessage, frame.message_id)
-        if self._is_live(frame.conversation_id):
-            self._transcript.accepted(frame)
-            said = self._transcript.find(frame.message_id)
-            if said is not None and said.cancelled:
-                self._cancel(frame.message_id)
-
-    def _spoke(self, frame: Speech) -> None:
-        if not self._is_live(frame.conversation_id):
-            return
-        match frame:
-            case frames.RunStarted():
-                self._transcript.started(frame)
-            case frames.AssistantDelta():
-                self._transcript.delta(frame)
-            case frames.AssistantSnapshot():
-                self._transcript.snapshot(frame)
-            case frames.AssistantResponse():
-                self.failed |= frame.error and frame.message_id.startswith(f"{self._name}-")
-                self._ended_at = self._clock()
-                self._transcript.ended(frame)
-            case _:
-                assert_never(frame)
-
-    def _is_live(self, conversation_id: str) -> bool:
-        """Before `resumed` frames would come twice, and out of order."""
-        return conversation_id == self._transcript.conversation_id and not self._requests.resuming
-
-    def _opened(self, frame: frames.ConversationOpened) -> None:
-        if self._requests.answered(frames.NewConversation):
-            self._transcript.open(frame.conversation_id, frame.epoch, frame.offset)
-            self._tell("A new conversation.")
-
-    # --- what the server refuses
+            for said in self.transcript.begin_again(frame.epoch):
+                self.requests.add(frames.SendMessage(said.text, said.message_id))
 
     def _refused(self, error: frames.ErrorFrame) -> None:
-        kind = ACTIONS.get(error.action or "")
-        if kind is None or not self._requests.head(kind, error.message_id):
-            if error.code not in NOTHING_LOST:
-                self._tell(error.message, warning=True)
-            return
-        if self._comes_again(error):
-            return
-        match self._requests.answered(kind, error.message_id):
-            case frames.SendMessage(_, message_id):
-                self._not_sent(message_id, error.message)
-            case frames.Resume():
-                self._lose_conversation(error.message)
-            case _:
-                self._fail(error.message)
+        if not self.requests.is_about(error):
+            if error.code != "nothing_to_cancel":
+                self._tell(error.message, Kind.WARNING)
+        elif delay := self.requests.try_again(error):
+            if delay >= NOTICED_SECONDS:
+                self._tell(f"{error.message} It is sent again in {delay:.0f} s.")
+        else:
+            self._give_up(self.requests.pop(), error.message)
 
-    def _lose_conversation(self, why: str) -> None:
-        """Go on in the one that the server greeted us with."""
+    def _give_up(self, asked: frames.ClientFrame, why: str) -> None:
+        if isinstance(asked, frames.SendMessage):
+            self._fail(f"Not sent: {why}")
+            self.transcript.unsay(asked.message_id or "")
+            return
         self._fail(why)
-        greeting = self._greeting
-        if greeting is not None and greeting.conversation_id != self._transcript.conversation_id:
+        greeting = self._greeting if isinstance(asked, frames.Resume) else None
+        if greeting is not None and greeting.conversation_id != self.transcript.conversation_id:
             self._tell("What you say now goes to another conversation.")
-            self._transcript.open(greeting.conversation_id, greeting.epoch, greeting.offset)
-            self._requests.put_first(self._transcript.resume())
-
-    def _comes_again(self, error: frames.ErrorFrame) -> bool:
-        hint = None if error.retry_after_ms is None else error.retry_after_ms / 1000
-        delay = self._requests.try_again(hint) if error.retryable else None
-        if delay is not None and delay >= NOTICED_SECONDS:
-            self._tell(f"{error.message} It is sent again in {delay:.0f} s.")
-        return delay is not None
-
-    def _not_sent(self, message_id: str | None, why: str) -> None:
-        self._fail(f"Not sent: {why}")
-        self._transcript.unsay(message_id or "")
+            self.transcript.open(greeting.conversation_id, greeting.epoch, greeting.offset)
+            self.requests.put_first(self.transcript.resume())
 
     # --- what is said to the server
 
     def _say(self, text: str) -> None:
-        if self._requests.full:
-            self._fail("Too many messages wait already; let some be answered first.")
+        if not text:
             return
         message_id = f"{self._name}-{next(self._numbers)}"
-        self._transcript.say(message_id, text)
+        self.transcript.say(message_id, text)
         self._ask(frames.SendMessage(text, message_id))
 
-    def _open_new(self) -> None:
-        if self._transcript.unanswered:
+    def _open(self, which: str) -> None:
+        if which.isdecimal():
+            number = int(which[:9])
+            if not 1 <= number <= len(self._listed):
+                self._fail("There is no such number; /list shows them.")
+                return
+            which = self._listed[number - 1]
+        self._go(frames.History(which, limit=commands.USUAL_PAGE))
+
+    def _go(self, elsewhere: frames.NewConversation | frames.History) -> None:
+        if self.transcript.unanswered:
             self._tell("Something is still being answered here; wait for it, or /cancel it first.")
         else:
-            self._ask(frames.NewConversation())
+            self._ask(elsewhere)
 
     def _cancel_oldest(self) -> bool:
         """False when there is nothing that was not cancelled before."""
-        said = self._transcript.cancel_next()
-        if said is None:
-            return False
-        if self._requests.drop(said.message_id):
-            self._transcript.unsay(said.message_id)
+        said = self.transcript.cancel_next()
+        if said is not None and self.requests.drop(said.message_id):
+            self.transcript.unsay(said.message_id)
             self._tell("Not sent.")
-        elif said.accepted:
-            self._cancel(said.message_id)
-        return True
-
-    def _cancel(self, message_id: str) -> None:
-        if self._greeting is not None:
-            self._effects.append(Send(frames.Cancel(self._transcript.conversation_id, message_id)))
+        self._flush()
+        return said is not None
 
     def _ask(self, frame: frames.ClientFrame) -> None:
-        self._requests.add(frame)
+        self.requests.add(frame)
         self._flush()
 
     def _flush(self) -> None:
+        """All that may be sent now."""
         if self._greeting is None:
             return
-        frame = self._requests.next()
-        if frame is None:
-            return
-        if isinstance(frame, frames.SendMessage | frames.History):
-            frame = msgspec.structs.replace(frame, conversation_id=self._transcript.conversation_id)
-        if isinstance(frame, frames.SendMessage) and is_too_long(frame, self._greeting.limits):
-            self._requests.answered(frames.SendMessage)
-            self._not_sent(frame.message_id, "it is too long; shorten it.")
-            self._flush()
-            return
-        self._effects.append(Send(frame))
+        if not self.requests.is_resuming:
+            for said in self.transcript.to_cancel():
+                self._send(frames.Cancel(self.transcript.conversation_id, said.message_id))
+        while frame := self.requests.next():
+            if isinstance(frame, frames.SendMessage | frames.History) and frame.conversation_id is None:
+                frame = msgspec.structs.replace(frame, conversation_id=self.transcript.conversation_id)
+            if isinstance(frame, frames.SendMessage) and is_too_long(frame, self._greeting.limits):
+                self._give_up(self.requests.pop(), "it is too long; shorten it.")
+            else:
+                self._send(frame)
 
-    def _tell(self, text: str, *, warning: bool = False) -> None:
-        self._effects.append(Told(text, warning))
+    def _tell(self, text: str, kind: Kind = Kind.REMARK) -> None:
+        self._view.show(kind, text)
 
     def _fail(self, text: str) -> None:
         """Told, and kept in mind for the exit code."""
         self.failed = True
-        self._tell(text, warning=True)
+        self._tell(text, Kind.WARNING)

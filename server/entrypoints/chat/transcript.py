@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias, assert_never
 
 from server.channels.websocket import frames
-from server.entrypoints.chat.effects import Anew, Asked, Ended, Show, Spoken
+from server.entrypoints.chat.view import Kind, View
 
 MOST_REMEMBERED = 64
+ENDINGS = {
+    "stop": "",
+    "cancelled": "cancelled",
+    "length": "cut off: it grew too long",
+    "content_filter": "cut off by the provider's filter",
+    "refusal": "the model would not answer",
+}
+
+Speech: TypeAlias = (
+    frames.MessageAccepted
+    | frames.RunStarted
+    | frames.AssistantDelta
+    | frames.AssistantSnapshot
+    | frames.AssistantResponse
+)
 
 
 @dataclass(slots=True)
@@ -21,6 +36,7 @@ class Said:
     mine: bool
     accepted: bool = False
     cancelled: bool = False
+    cancel_sent: bool = False
     shown: bool = False
 
 
@@ -29,7 +45,6 @@ class Reply:
     """A reply under way, and its words shown so far. `torn`: the connection was lost since."""
 
     reply_id: str
-    message_id: str
     text: str = ""
     torn: bool = False
 
@@ -37,16 +52,14 @@ class Reply:
 class Transcript:
     """Message ids that begin with `name` are ours."""
 
-    def __init__(self, name: str, show: Callable[[Show], None]) -> None:
+    def __init__(self, name: str, view: View) -> None:
         self.conversation_id = ""
-        self._epoch = ""
-        self.reply: Reply | None = None
+        self.epoch = ""
         self._name = name
-        self._show = show
+        self._view = view
         self._said: dict[str, Said] = {}
-        self._offset = 0
-        self._ahead: set[int] = set()
-        self._ended: deque[str] = deque(maxlen=MOST_REMEMBERED)
+        self._reply: Reply | None = None
+        self._begin_at(0)
 
     @property
     def unanswered(self) -> list[Said]:
@@ -64,25 +77,22 @@ class Transcript:
         elif not first.accepted:
             word = "sending"
         else:
-            word = "answering" if self.reply is not None and self.reply.text else "waiting"
+            word = "answering" if self._reply is not None and self._reply.text else "waiting"
         return f"{word}, {len(others)} more waiting" if others else word
 
     def resume(self) -> frames.Resume:
         """Asks for all that was not seen: what was seen is the log up to an offset."""
-        return frames.Resume(self.conversation_id, self._offset, self._epoch)
-
-    def find(self, message_id: str) -> Said | None:
-        return self._said.get(message_id)
+        return frames.Resume(self.conversation_id, self._offset, self.epoch or None)
 
     def open(self, conversation_id: str, epoch: str, offset: int) -> None:
         """Another conversation, from this offset on; what was not accepted yet comes along."""
-        self.conversation_id, self._epoch = conversation_id, epoch
+        self.conversation_id, self.epoch = conversation_id, epoch
         self._begin_at(offset)
         self._said = {one.message_id: one for one in self.unanswered if one.mine and not one.accepted}
 
     def begin_again(self, epoch: str) -> list[Said]:
         """The log was replaced: it is shown from its start. Our questions that may not be in it any more."""
-        self._epoch = epoch
+        self.epoch = epoch
         self._begin_at(0)
         lost = [one for one in self.unanswered if one.mine and one.accepted]
         self._said = {one.message_id: one for one in self.unanswered if one.mine}
@@ -97,10 +107,19 @@ class Transcript:
             said.cancelled = True
         return said
 
+    def to_cancel(self) -> list[Said]:
+        """What the server has, and was not told on this connection that it is not wanted any more."""
+        found = [one for one in self.unanswered if one.cancelled and one.accepted and not one.cancel_sent]
+        for one in found:
+            one.cancel_sent = True
+        return found
+
     def tear(self) -> None:
         """The connection is lost."""
-        if self.reply is not None:
-            self.reply.torn = True
+        for one in self.unanswered:
+            one.cancel_sent = False
+        if self._reply is not None:
+            self._reply.torn = True
 
     def say(self, message_id: str, text: str) -> None:
         self._said[message_id] = Said(message_id, text, mine=True)
@@ -110,47 +129,60 @@ class Transcript:
         self._said.pop(message_id, None)
         self._introduce_next()
 
-    def accepted(self, frame: frames.MessageAccepted) -> None:
+    def hear(self, frame: Speech) -> None:
+        match frame:
+            case frames.MessageAccepted():
+                self._accepted(frame)
+            case frames.RunStarted():
+                self._forget(self._begun(frame.reply_id, frame.message_id))
+            case frames.AssistantDelta():
+                self._delta(frame)
+            case frames.AssistantSnapshot():
+                reply = self._begun(frame.reply_id, frame.message_id)
+                self._forget(reply)
+                self._speak(reply, frame.text)
+            case frames.AssistantResponse():
+                self._ended(frame)
+            case _:
+                assert_never(frame)
+
+    def _accepted(self, frame: frames.MessageAccepted) -> None:
         expected = self._is_news(frame.offset) or frame.message_id in self._said
-        if frame.message_id in self._ended or not expected:
-            return
-        said = self._question(frame.message_id)
-        said.accepted = True
-        if not said.text:
-            said.text = frame.text
-        self._introduce_next()
+        if frame.message_id not in self._answered and expected:
+            said = self._question(frame.message_id)
+            said.accepted = True
+            said.text = said.text or frame.text
+            self._introduce_next()
 
-    def started(self, frame: frames.RunStarted) -> None:
-        self._forget(self._reply(frame.reply_id, frame.message_id))
-
-    def delta(self, frame: frames.AssistantDelta) -> None:
+    def _delta(self, frame: frames.AssistantDelta) -> None:
         """Words after a gap are left to the reply's end, which has them all."""
-        reply = self.reply
+        reply = self._reply
         if reply is not None and reply.reply_id == frame.reply_id and frame.at <= len(reply.text):
             self._speak(reply, frame.text[len(reply.text) - frame.at :])
 
-    def snapshot(self, frame: frames.AssistantSnapshot) -> None:
-        reply = self._reply(frame.reply_id, frame.message_id)
-        self._forget(reply)
-        self._speak(reply, frame.text)
-
-    def ended(self, frame: frames.AssistantResponse) -> None:
+    def _ended(self, frame: frames.AssistantResponse) -> None:
         if not self._is_news(frame.offset):
             return
-        reply = self._reply(frame.reply_id, frame.message_id)
-        if not frame.error:
+        reply = self._begun(frame.reply_id, frame.message_id)
+        if frame.error:
+            self._view.show(Kind.FAILURE, frame.message)
+        else:
             self._complete(reply, frame.message)
-        mine = frame.message_id.startswith(self._name)
-        self._show(Ended(frame.message, frame.finish_reason, mine, frame.error))
-        self.reply = None
-        self._ended.append(frame.message_id)
+            self._view.show(Kind.REPLY if self._is_mine(frame.message_id) else Kind.FOREIGN_REPLY, frame.message)
+            if early := ENDINGS.get(frame.finish_reason, frame.finish_reason):
+                self._view.show(Kind.REMARK, early)
+        self._reply = None
+        self._answered.append(frame.message_id)
         self.unsay(frame.message_id)
 
     def _begin_at(self, offset: int) -> None:
         self._offset = offset
-        self._ahead.clear()
-        self._ended.clear()
-        self.reply = None
+        self._ahead: set[int] = set()
+        self._answered: deque[str] = deque(maxlen=MOST_REMEMBERED)
+        self._reply = None
+
+    def _is_mine(self, message_id: str) -> bool:
+        return message_id.startswith(self._name)
 
     def _is_news(self, offset: int) -> bool:
         """Live frames can overtake each other by a place: what was seen is a beginning of the log, and some beyond."""
@@ -162,18 +194,18 @@ class Transcript:
             self._ahead.remove(self._offset)
         return True
 
-    def _reply(self, reply_id: str, message_id: str) -> Reply:
+    def _begun(self, reply_id: str, message_id: str) -> Reply:
         """The one under way, or a new one after its question."""
-        if self.reply is None or self.reply.reply_id != reply_id:
-            self.reply = Reply(reply_id, message_id)
+        if self._reply is None or self._reply.reply_id != reply_id:
+            self._reply = Reply(reply_id)
             said = self._question(message_id)
             said.accepted = True
             self._said = {message_id: said, **self._said}
             self._introduce_next()
-        return self.reply
+        return self._reply
 
     def _question(self, message_id: str) -> Said:
-        return self._said.setdefault(message_id, Said(message_id, "", message_id.startswith(self._name)))
+        return self._said.setdefault(message_id, Said(message_id, "", self._is_mine(message_id)))
 
     def _complete(self, reply: Reply, whole: str) -> None:
         if reply.torn or not whole.startswith(reply.text):
@@ -182,17 +214,17 @@ class Transcript:
 
     def _forget(self, reply: Reply) -> None:
         if reply.text:
-            self._show(Anew())
+            self._view.show(Kind.ANEW, "the reply begins anew")
         reply.text, reply.torn = "", False
 
     def _speak(self, reply: Reply, words: str) -> None:
         if words:
             reply.text += words
-            self._show(Spoken(words))
+            self._view.speak(words)
 
     def _introduce_next(self) -> None:
         """A question that waits behind another is shown when its turn comes."""
         said = next(iter(self._said.values()), None)
         if said is not None and said.text and not said.shown:
             said.shown = True
-            self._show(Asked(said.text, said.mine))
+            self._view.show(Kind.QUESTION if said.mine else Kind.FOREIGN_QUESTION, said.text)

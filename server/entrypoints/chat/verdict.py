@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -16,8 +16,7 @@ FINAL_RANGE = range(4500, 4600)
 FINAL_STATUSES = frozenset({400, 401, 403, 404, 405, 426})
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(NamedTuple):
     """Worth another try; after so many seconds, if the server said. `absent`: nobody was there."""
 
     why: str
@@ -25,8 +24,7 @@ class Again:
     absent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(NamedTuple):
     why: str
 
 
@@ -34,26 +32,18 @@ Verdict: TypeAlias = Again | Stop
 
 
 class Problem(msgspec.Struct):
+    """Of an HTTP answer that is no success: what its body has under `error`."""
+
     code: str = ""
     message: str = ""
 
 
-class Problems(msgspec.Struct):
-    """The body of an HTTP answer that is no success."""
-
-    error: Problem
-
-
-@dataclass(slots=True)
-class Retreat:
+def delays() -> Iterator[float]:
     """Seconds until the next try: doubling, half of them at random."""
-
-    failures: int = 0
-
-    def next(self) -> float:
-        delay: float = min(FIRST_DELAY * 2**self.failures, LONGEST_DELAY)
-        self.failures += 1
-        return delay * random.uniform(0.5, 1)  # noqa: S311
+    delay = FIRST_DELAY
+    while True:
+        yield delay * random.uniform(0.5, 1)  # noqa: S311
+        delay = min(2 * delay, LONGEST_DELAY)
 
 
 def after_close(code: int | None, reason: str | None) -> Verdict:
@@ -65,7 +55,10 @@ def after_close(code: int | None, reason: str | None) -> Verdict:
 
 def after_refusal(status: int, body: bytes, retry_after: str | None, *, renewable: bool) -> Verdict:
     """An HTTP answer in place of a socket."""
-    problem = read(body)
+    try:
+        problem = msgspec.json.decode(body, type=dict[str, Problem])["error"]
+    except (msgspec.MsgspecError, KeyError):
+        problem = Problem()
     why = problem.message.rstrip(".") or "no reason given"
     if problem.code == "expired_token" and not renewable:
         return Stop("The token has expired; get a new one.")
@@ -73,17 +66,5 @@ def after_refusal(status: int, body: bytes, retry_after: str | None, *, renewabl
         return Stop("The server does not know this token: it works on another DATA_DIR, or with another user pool.")
     if status in FINAL_STATUSES:
         return Stop(f"The server refuses: {why} (HTTP {status}).")
-    return Again(f"The server does not take us in yet: {why} (HTTP {status}).", seconds(retry_after))
-
-
-def read(body: bytes) -> Problem:
-    try:
-        return msgspec.json.decode(body, type=Problems).error
-    except msgspec.MsgspecError:
-        return Problem()
-
-
-def seconds(retry_after: str | None) -> float | None:
-    if retry_after is None or not retry_after.isdecimal():
-        return None
-    return min(float(retry_after), LONGEST_HINT)
+    hint = min(float(retry_after), LONGEST_HINT) if retry_after and retry_after.isdecimal() else None
+    return Again(f"The server does not take us in yet: {why} (HTTP {status}).", hint)

@@ -99,9 +99,12 @@ class Thread:
         found: str = self.shown["id"]
         return found
 
-    @property
-    def active_run(self) -> ThreadRun | None:
-        return next((one for one in self.runs.values() if one.run.active), None)
+    def busy_with(self) -> str | None:
+        """The id of the active run; if there is none, all that was said is in the messages."""
+        active = next((one.run.id for one in self.runs.values() if one.run.active), None)
+        if active is None:
+            self.settle()
+        return active
 
     def settle(self) -> None:
         """What its runs have said by now is in its messages. To be called before each look."""

@@ -15,7 +15,7 @@ from tests.fakes.openai_server.objects import Json
 from tests.fakes.openai_server.outputs import calls, output
 from tests.fakes.openai_server.paging import page
 from tests.fakes.openai_server.plan import at_creation, creates, shown
-from tests.fakes.openai_server.runs import GONE, Run
+from tests.fakes.openai_server.runs import ACTIVE, GONE, Run
 from tests.fakes.openai_server.script import Answer
 from tests.fakes.openai_server.serving import Asked, Told, whole
 from tests.fakes.openai_server.thread import Thread, ThreadRun
@@ -36,24 +36,23 @@ def thread_runs_routes(fake: FakeOpenAI, desk: BetaDesk) -> list[Route]:
 
 
 class ThreadRuns:
-    """A run begins with the script's next answer; if that calls functions, it goes on with the one after it."""
+    """A run begins with the script's next answer; if that calls functions, it goes on with the one after it.
+
+    A fault that prevents a run from being created keeps outputs from being taken.
+    """
 
     def __init__(self, fake: FakeOpenAI) -> None:
         self._fake = fake
 
     def create(self, asked: Asked) -> Told:
         thread, body = thread_of(self._fake, asked), self._with_assistant(asked.body)
-        if thread.active_run is not None:
-            message = f"Thread {thread.id} already has an active run {thread.active_run.run.id}."
-            raise Denied(Denial(400, message))
+        active = thread.busy_with()
+        if active is not None:
+            raise Denied(Denial(400, f"Thread {thread.id} already has an active run {active}."))
         if body.get("stream"):
             raise Denied(Denial(400, "Runs are not streamed here.", code="unsupported_parameter", param="stream"))
-        begun = self._begun(thread, body)
-        answer = begun.run.answer
-        if answer.fault is Fault.THREAD_VANISHED:
-            raise self._vanished(thread)
-        fault = at_creation(answer.fault)
-        return Told(shown(begun.shown("queued"), fault, answer.retry_after, answer.poll_headers), fault)
+        one = self._begun(thread, body)
+        return self._queued(thread, one, one.run.answer)
 
     def list_runs(self, asked: Asked) -> Told:
         there = [one for one in thread_of(self._fake, asked).runs.values() if one.run.status != GONE]
@@ -75,7 +74,7 @@ class ThreadRuns:
     def cancel(self, asked: Asked) -> Told:
         _, one = self._run_of(asked)
         status = one.run.status
-        if status == "cancelling" or not one.run.active:
+        if status == "cancelling" or status not in ACTIVE:
             raise Denied(Denial(400, f"Cannot cancel run with status '{status}'."))
         one.run.cancel()
         return whole(one.shown("cancelling"))
@@ -85,10 +84,19 @@ class ThreadRuns:
         wants(asked.body, "tool_outputs")
         outputs = {given.get("tool_call_id"): given.get("output") for given in asked.body["tool_outputs"]}
         self._wanted(one, list(outputs))
+        thread.settle()
         exchanged = _exchanged(one, outputs)
         body = {**one.body, **asked.body, "input": [*thread.as_input(), *one.exchanged, *exchanged]}
-        one.go_on(self._fake.answer(body), question(body), exchanged)
-        return whole(one.shown("queued"))
+        answer = self._fake.answer(body)
+        if creates(answer.fault, stream=False):
+            one.go_on(answer, question(body), exchanged)
+        return self._queued(thread, one, answer)
+
+    def _queued(self, thread: Thread, one: ThreadRun, answer: Answer) -> Told:
+        if answer.fault is Fault.THREAD_VANISHED:
+            raise self._vanished(thread)
+        fault = at_creation(answer.fault)
+        return Told(shown(one.shown("queued"), fault, answer.retry_after, answer.poll_headers), fault)
 
     def _begun(self, thread: Thread, body: Json) -> ThreadRun:
         """Kept and counted only if the answer's fault does not prevent it."""
@@ -131,8 +139,9 @@ class ThreadRuns:
         return Denied(no_thread(thread.id))
 
     def _wanted(self, one: ThreadRun, given: list[str | None]) -> None:
-        if one.run.status != "requires_action":
-            raise Denied(Denial(400, f'Runs in status "{one.run.status}" do not accept tool outputs.'))
+        status = one.run.status
+        if status != "requires_action":
+            raise Denied(Denial(400, f'Runs in status "{status}" do not accept tool outputs.'))
         if set(given) != set(one.wanted):
             raise Denied(Denial(400, f"Expected tool outputs for call_ids {one.wanted}, got {given}"))
 

@@ -53,9 +53,9 @@ class Threads:
         thread = thread_of(self._fake, asked)
         for name in ("role", "content"):
             wants(asked.body, name)
-        if thread.active_run is not None:
-            message = f"Can't add messages to {thread.id} while a run {thread.active_run.run.id} is active."
-            raise Denied(Denial(400, message))
+        active = thread.busy_with()
+        if active is not None:
+            raise Denied(Denial(400, f"Can't add messages to {thread.id} while a run {active} is active."))
         return whole(thread.add(asked.body))
 
     def list_messages(self, asked: Asked) -> Told:

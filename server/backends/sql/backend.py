@@ -1,0 +1,12 @@
+"""All that is kept, in one database."""
+
+from __future__ import annotations
+
+from server.backends.sql.assistants import SqlAssistants
+from server.backends.sql.notes import SqlNotes
+from server.backends.sql.office import SqlOffice
+from server.backends.sql.runs import SqlRuns
+
+
+class SqlBackend(SqlOffice, SqlRuns, SqlNotes, SqlAssistants):
+    """Implements all ports of a store."""

@@ -1,0 +1,24 @@
+"""What the model may have done, and with what."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import Any
+
+from server.assistant.tools.current_time import current_time
+from server.assistant.tools.get_inventory import Inventory, get_inventory
+from server.assistant.tools.recall import recall
+from server.assistant.tools.remember import remember
+from server.assistant.tools.toolbox import Tools
+from server.ports import Notes
+from server.settings import Settings
+from server.wiring.stores import Store
+
+
+async def open_tools(settings: Settings, store: Store, stack: AsyncExitStack) -> Tools:
+    tools = [current_time, remember, recall]
+    given: dict[Any, object] = {Notes: store}
+    if settings.inventory_url:
+        given[Inventory] = await stack.enter_async_context(Inventory(settings.inventory_url))
+        tools.append(get_inventory)
+    return Tools(tools, given)

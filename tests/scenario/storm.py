@@ -1,0 +1,192 @@
+"""A server that dies again and again under load.
+
+`KILLS` and `STOPS` in the environment ask for other numbers of deaths and of orderly ends, `SEED` for one run again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import re
+import socket
+import sys
+import time
+from asyncio.subprocess import DEVNULL, Process
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from server.auth.local_pool import LocalUserPool
+from server.backends.sql import open_sql
+from server.model import Question, Reply
+from server.turns.runner import MOST_TRIES
+from tests.fakes.openai_server import Answer, Choose, FakeOpenAI, Recorded
+from tests.scenario.checker import check
+from tests.scenario.history import Kept, Run, frames_of, read_logs
+from tests.scenario.load import Crowd, Pace, crowd
+from tests.scenario.process import ServerProcess, Start, environment
+
+KILLS = int(os.environ.get("KILLS", "20"))
+STOPS = int(os.environ.get("STOPS", "5"))
+SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
+LIFE_SECONDS = 0.05, 1.0
+BIRTH_SECONDS = 0.2, 1.2
+MISCARRIED = 0.2
+SETTLE_SECONDS = 60
+DATABASE = "switchboard.db"
+RUN_ID = re.compile(r"(.+)-(\d+)\.0")
+
+End = Callable[[ServerProcess], Awaitable[None]]
+
+
+@dataclass
+class Storm:
+    """A server that ends again and again. `busy`: how often in the middle of a run; `slowest_end` is seconds."""
+
+    start: Start
+    provider: FakeOpenAI
+    folder: Path
+    random: random.Random
+    port: int
+    settings: Mapping[str, object] = field(default_factory=dict)
+    busy: int = 0
+    slowest_end: float = 0
+    births: list[float] = field(default_factory=list)
+    deaths: list[float] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    async def rage(self, ends: int, end: End) -> None:
+        for _ in range(ends):
+            async with self._life() as server:
+                await asyncio.sleep(self.random.uniform(*LIFE_SECONDS))
+                self.busy += self.is_busy()
+                began = time.monotonic()
+                self.deaths.append(time.time())
+                await end(server)
+                self.slowest_end = max(self.slowest_end, time.monotonic() - began)
+            self._read(server)
+
+    async def pass_by(self, load: Crowd) -> list[str]:
+        """One more life, in which all is answered; who is not, is returned."""
+        async with self._life() as server:
+            unsettled = await load.settle(SETTLE_SECONDS)
+            assert await server.stop() == 0
+        self._read(server)
+        return unsettled
+
+    async def miscarry(self) -> None:
+        """A life that ends before the server is ready."""
+        self.births.append(time.time())
+        process = await begun(self.provider, self.folder, PORT=self.port, **self.settings)
+        await asyncio.sleep(self.random.uniform(*BIRTH_SECONDS))
+        await killed(process)
+
+    def _life(self) -> AbstractAsyncContextManager[ServerProcess]:
+        self.births.append(time.time())
+        return self.start(PORT=self.port, MESSAGES_PER_MINUTE=0, **self.settings)
+
+    def is_busy(self) -> bool:
+        """Whether a run is under way at the provider."""
+        streamed = any(request.ended is None for request in self.provider.questions)
+        return streamed or any(run.status in {"queued", "in_progress"} for run in self.provider.runs)
+
+    def _read(self, server: ServerProcess) -> None:
+        self.faults += [line for line in server.output if '"level":"error"' in line]
+
+    def runs(self) -> list[Run]:
+        """Those that the provider still remembers, and that began a turn."""
+        asked = Counter[str]()
+        found = ((request, RUN_ID.fullmatch(request.body["metadata"]["run_id"])) for request in self.provider.questions)
+        return [self._run(request, name, asked) for request, name in found if name is not None]
+
+    def _run(self, request: Recorded, found: re.Match[str], asked: Counter[str]) -> Run:
+        asked[found[0]] += 1
+        prompt = tuple(item["content"] for item in request.body["input"])
+        life = bisect_right(self.births, request.arrived)
+        return Run(found[1], int(found[2]), asked[found[0]], life, request.arrived, request.ended, prompt)
+
+
+async def begun(provider: FakeOpenAI, folder: Path, **settings: object) -> Process:
+    """A server that is starting."""
+    ours = environment(folder, OPENAI_BASE_URL=provider.base_url, OPENAI_API_KEY="any", **settings)
+    command = (sys.executable, "-m", "server", "serve")
+    return await asyncio.create_subprocess_exec(*command, env=ours, cwd=folder, stdout=DEVNULL, stderr=DEVNULL)
+
+
+async def killed(process: Process) -> None:
+    process.kill()
+    await process.wait()
+
+
+def quiet_port(dice: random.Random) -> int:
+    """One that the system does not give to clients: a client that keeps trying it could else connect to itself."""
+    while True:
+        port = dice.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+
+
+def paced(body: Mapping[str, Any]) -> Answer:
+    """The question's echo in some ten pieces; some begin late, some come all at once. None outlasts a usual life."""
+    dice = random.Random(body["input"][-1]["content"])
+    return Answer(first_delay=dice.choice((0, 0, 0.02, 0.1)), interval=dice.choice((0, 0.005, 0.005, 0.01)))
+
+
+async def weather(storm: Storm, rage: Callable[[], Awaitable[None]], answers: Choose = paced) -> list[Kept]:
+    """A load and a storm, after which nothing is wrong. What the store holds."""
+    storm.provider.script(normal=answers)
+    url, token = f"ws://127.0.0.1:{storm.port}/ws", LocalUserPool.open(storm.folder).token
+    async with crowd(url, token, people=6, seed=SEED, pace=Pace()) as load:
+        await rage()
+        unsettled = await storm.pass_by(load)
+    logs = await kept(storm.folder, load.people)
+    harms = check(load.sockets, logs, storm.runs())
+    describe(storm, load, logs)
+    assert Counter(harm.kind for harm in harms) == {}, "\n".join(map(str, harms[:20]))
+    assert unsettled == []
+    assert storm.faults == []
+    assert [reply for log in logs for reply in odd_replies(log, storm.births)] == []
+    return logs
+
+
+async def kept(folder: Path, people: set[str]) -> list[Kept]:
+    url = f"sqlite:///{folder / DATABASE}"
+    async with open_sql(url, sole=False, lease_seconds=30, most_waiting=100) as store:
+        return await read_logs(store, people)
+
+
+def questions(logs: Sequence[Kept]) -> list[Question]:
+    return [entry for log in logs for entry in log.entries if isinstance(entry, Question)]
+
+
+def odd_replies(log: Kept, births: Sequence[float]) -> list[Reply]:
+    """Those that are anything but the echo of their question, or the error after too many deaths."""
+    asked = {question.offset: question for question in questions([log])}
+    replies = [entry for entry in log.entries if isinstance(entry, Reply)]
+    return [
+        one for one in replies if not (echoes(one, asked[one.question]) or worn_out(one, asked[one.question], births))
+    ]
+
+
+def echoes(reply: Reply, question: Question) -> bool:
+    return (reply.draft.text, reply.draft.code) == (f"You said: {question.text}", None)
+
+
+def worn_out(reply: Reply, question: Question, births: Sequence[float]) -> bool:
+    lives = [birth for birth in births if question.created_at < birth * 1000 < reply.created_at]
+    return reply.draft.code == "too_many_tries" and len(lives) >= MOST_TRIES
+
+
+def describe(storm: Storm, load: Crowd, logs: Sequence[Kept]) -> None:
+    shown = {kind: len(frames_of(load.sockets, kind)) for kind in ("assistantDelta", "resumed")}
+    print(
+        f"{len(storm.births)} lives, {storm.busy} ended during a run, the slowest in {storm.slowest_end:.1f} s;",
+        end=" ",
+    )
+    print(f"{len(questions(logs))} messages, {len(load.sockets)} sockets, {shown}")
