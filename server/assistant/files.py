@@ -182,7 +182,8 @@ def block(text: str) -> str:
     """Line by line where it has several, so that a difference shows as lines; what YAML would change, escaped."""
     lines = text.split("\n")
     if not all(line.isprintable() and line == line.rstrip() for line in lines):
-        return DoubleQuotedScalarString(text)
+        escaped: str = DoubleQuotedScalarString(text)
+        return escaped
     return LiteralScalarString(text + "\n") if len(lines) > 1 else text
 
 
