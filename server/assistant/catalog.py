@@ -12,7 +12,7 @@ import structlog
 
 from server.assistant.definition import assistant_of, definition_of, is_prefix, version_of
 from server.errors import Conflict, NotFound, Unavailable
-from server.model import Assistant, Definition, Move
+from server.model import EVERY_TOOL, Assistant, Definition, Move
 from server.ports import Aliases, Versions
 
 LOOK_SECONDS = 1.0
@@ -120,7 +120,7 @@ class StoredCatalog:
     async def _meaning(self, reference: str) -> Meaning:
         """Raises `NotFound`, or `Conflict` for the beginning of several versions."""
         if reference.startswith(PROVIDERS_OWN):
-            return Meaning(Definition(name=reference, instructions=""), "", reference)
+            return Meaning(Definition(name=reference, instructions="", tools=(EVERY_TOOL,)), "", reference)
         name, _, word = reference.partition("@")
         if is_prefix(word):
             return await self._of_version(name, word)

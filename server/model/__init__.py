@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from server.model.assistants import (
+    EVERY_TOOL,
     Assistant,
     Definition,
     Exchange,
@@ -64,6 +65,7 @@ from server.model.turns import (
 )
 
 __all__ = [
+    "EVERY_TOOL",
     "MOST_NOTES",
     "REQUEUED",
     "Accepted",

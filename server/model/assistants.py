@@ -9,6 +9,10 @@ from typing import Literal, TypeAlias
 RunMode: TypeAlias = Literal["stream", "background"]
 
 
+# Among the tools of an assistant that is the provider's own: we do not know which it has there.
+EVERY_TOOL = "*"
+
+
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """A question and the reply it got, as the model is shown them."""
@@ -46,6 +50,9 @@ class Definition:
     max_output_tokens: int | None = None
     run_mode: RunMode | None = None
     channels: Mapping[str, Overrides] = field(default_factory=dict)
+
+    def may_use(self, tool: str) -> bool:
+        return tool in self.tools or EVERY_TOOL in self.tools
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ from server.turns.progress import Progress, total
 PARAGRAPH = "\n\n"
 CANCEL_SECONDS = 5.0
 ENOUGH = "No more tools can be used for this message. Answer with what you have."
+UNKNOWN = "You have no tool of this name."
 SILENT = {
     "content_filter": "The assistant's answer was held back by the provider's content filter.",
     "length": "The assistant came to no answer within the length it may have.",
@@ -186,6 +187,10 @@ class Speaker:
             raise group.exceptions[0] from None
 
     async def _use_tool(self, turn: Turn, call: ToolCall, *, allowed: bool) -> None:
+        if not turn.assistant.definition.may_use(call.name):
+            # Its name is the model's own words, and goes no further.
+            await self._note(turn, Returned(ToolResult(call.id, UNKNOWN, failed=True)))
+            return
         await self._tell_of(turn, call, "started")
         if allowed:
             result = await self._toolbox.call(call, turn.caller(call))

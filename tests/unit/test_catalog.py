@@ -242,7 +242,7 @@ async def test_the_providers_own_object_is_used_as_it_is_there(shop: Shop, clock
     await catalog.check("asst_abc")
     found = await catalog.find("asst_abc", "websocket")
     assert (found.label, found.provider_id) == ("asst_abc", "asst_abc")
-    assert found.definition == Definition(name="asst_abc", instructions="")
+    assert found.definition == Definition(name="asst_abc", instructions="", tools=("*",))
     assert shop.asked == 0
 
 

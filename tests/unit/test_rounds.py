@@ -133,6 +133,15 @@ async def test_a_failed_run_goes_on_after_the_rounds_that_are_over() -> None:
     assert [len(prompt.rounds) for prompt in scene.engine.prompts] == [0, 1, 1]
 
 
+async def test_a_tool_that_is_not_the_assistants_is_not_used_and_nobody_hears_its_name() -> None:
+    scene = Scene(wanting(LOOK, ToolCall("call_3", "pay", "{}")), saying("ok"), look=blue, pay=blue)
+    await scene.runner.run(await scene.lease())
+    assert [call.name for call, _ in scene.workshop.calls] == ["look"]
+    assert {name for name, _ in used(scene)} == {"look"}
+    [one] = scene.engine.prompts[1].rounds
+    assert {(result.call_id, result.failed) for result in one.results} == {("call_1", False), ("call_3", True)}
+
+
 async def test_rounds_have_an_end() -> None:
     scene = Scene(wanting(LOOK), most_rounds=2, look=blue)
     await scene.runner.run(await scene.lease())

@@ -37,7 +37,7 @@ def test_the_defaults_are_a_server_on_this_machine() -> None:
 def test_the_providers_own_assistant_is_for_the_threads_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "ENGINE=threads" in refusal(monkeypatch, ASSISTANT_ID="asst_abc")
     monkeypatch.setenv("ENGINE", "threads")
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:9/v1")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:4120/v1")
     assert read_settings().assistant_id == "asst_abc"
 
 

@@ -69,7 +69,7 @@ class OneAssistant:
 
     async def find(self, reference: str, channel: str) -> Assistant:
         label = reference if "@" in reference else f"scripted@{self.version}"
-        return Assistant(label, Definition(name="scripted", instructions="Speak."))
+        return Assistant(label, Definition(name="scripted", instructions="Speak.", tools=("look", "feel")))
 
     async def check(self, reference: str) -> None:
         pass

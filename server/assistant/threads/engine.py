@@ -11,6 +11,7 @@ import msgspec
 import openai
 
 from server.assistant import output
+from server.assistant.catalog import PROVIDERS_OWN
 from server.assistant.definition import size_of
 from server.assistant.faults import provider_errors
 from server.assistant.polling.poller import OVER, Poller
@@ -39,7 +40,6 @@ UNFINISHED = "+"
 # The protocol takes no smaller limit.
 LEAST_OUTPUT_TOKENS = 256
 LOCKED_SECONDS = 1.0
-PROVIDERS_OWN = "asst_"
 
 
 class ThreadsEngine:
