@@ -135,3 +135,16 @@ async def test_the_threads_engine_has_its_object_at_the_provider(provider: FakeO
     provider.assistants_gone = True
     code, _, errors = await run_module("assistant_scripts.create_assistant", "debate", data_dir=tmp_path, **settings)
     assert (code, "does not serve Assistants" in errors) == (2, True)
+
+
+async def test_the_threads_engine_runs_the_object_that_the_scripts_made(
+    start: Start, provider: FakeOpenAI, tmp_path: Path
+) -> None:
+    settings = {"ENGINE": "threads", "OPENAI_BASE_URL": provider.base_url, "OPENAI_API_KEY": "sk-test-canary"}
+    output = await script("create_assistant", write(tmp_path, KIND), "--json", data_dir=tmp_path, **settings)
+    made = json.loads(output)["providerId"]
+    async with start(ENGINE="threads", ASSISTANT_ID="support") as server, client(server) as anna:
+        reply = await anna.ask("hello")
+        assert (reply["error"], reply["message"]) == (False, "You said: hello")
+    begun = [one.body for one in provider.requests if one.method == "POST" and one.path.endswith("/runs")]
+    assert [one["assistant_id"] for one in begun] == [made]
