@@ -148,3 +148,11 @@ async def test_the_threads_engine_runs_the_object_that_the_scripts_made(
         assert (reply["error"], reply["message"]) == (False, "You said: hello")
     begun = [one.body for one in provider.requests if one.method == "POST" and one.path.endswith("/runs")]
     assert [one["assistant_id"] for one in begun] == [made]
+
+
+async def test_an_assistant_can_be_made_before_the_first_server_was_started(tmp_path: Path) -> None:
+    code, output, errors = await run_module(
+        "assistant_scripts.create_assistant", "debate", data_dir=tmp_path, DATA_DIR=tmp_path / "new" / "folder"
+    )
+    assert (code, errors) == (0, "")
+    assert output.splitlines()[-1] == "ASSISTANT_ID=debate@dev"
