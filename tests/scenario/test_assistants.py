@@ -156,3 +156,10 @@ async def test_an_assistant_can_be_made_before_the_first_server_was_started(tmp_
     )
     assert (code, errors) == (0, "")
     assert output.splitlines()[-1] == "ASSISTANT_ID=debate@dev"
+
+
+async def test_a_tool_that_no_server_has_is_pointed_out(tmp_path: Path) -> None:
+    write(tmp_path, KIND + "tools: [current_tme, recall]\n")
+    code, output, errors = await run_module("assistant_scripts.create_assistant", "support.yaml", data_dir=tmp_path)
+    assert (code, output.splitlines()[-1]) == (0, "ASSISTANT_ID=support@dev")
+    assert errors == "Note: the server has no tool current_tme, and does without.\n"
