@@ -53,7 +53,7 @@ class OneTool(Tools):
         pass
 
     def functions(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        return [WEATHER for _ in names]
+        return [WEATHER for name in names if name == "weather"]
 
     def size(self, names: Sequence[str]) -> int:
         return 200 * len(names)

@@ -177,12 +177,12 @@ class ResponsesEngine:
         }
         if definition.temperature is not None:
             request["temperature"] = definition.temperature
-        if definition.tools:
-            request |= self._tooling(definition, last=prompt.last)
+        if functions := self._tools.functions(definition.tools):
+            request |= self._tooling(functions, last=prompt.last)
         return request
 
-    def _tooling(self, definition: Definition, *, last: bool) -> dict[str, Any]:
-        tooling: dict[str, Any] = {"tools": self._tools.functions(definition.tools)}
+    def _tooling(self, functions: list[dict[str, Any]], *, last: bool) -> dict[str, Any]:
+        tooling: dict[str, Any] = {"tools": functions}
         if last:
             tooling["tool_choice"] = "none"
         if self._abilities.reasoning:

@@ -235,15 +235,16 @@ class ThreadsEngine:
 
     def _version(self, definition: Definition, *, last: bool) -> dict[str, Any]:
         """All that the provider's copy of the definition may say otherwise by now."""
+        tools = [nested(function) for function in self._tools.functions(definition.tools)]
         version: dict[str, Any] = {
             "model": definition.model or self._model,
             "instructions": definition.instructions,
-            "tools": [nested(function) for function in self._tools.functions(definition.tools)],
+            "tools": tools,
             "max_completion_tokens": max(self._longest(definition), LEAST_OUTPUT_TOKENS),
         }
         if definition.temperature is not None:
             version["temperature"] = definition.temperature
-        if last and definition.tools:
+        if last and tools:
             version["tool_choice"] = "none"
         return version
 
