@@ -1,6 +1,4 @@
-"""A server that dies again and again under load.
-
-"""
+"""A server that dies again and again under load."""
 
 from __future__ import annotations
 
