@@ -36,7 +36,8 @@ from server.settings import read_settings
 from server.wiring.engines import make_poller
 from tests.fakes.openai_server import FakeOpenAI, Recorded, openai_server
 
-SILENCE_SECONDS = 0.4
+# Longer than the double takes to read OpenAI's description.
+SILENCE_SECONDS = 2.0
 LIMITS = Limits("gpt-6.1-sol", context_tokens=8_000, max_output_tokens=512)
 WEATHER = {
     "type": "function",
