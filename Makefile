@@ -23,7 +23,7 @@ dev: $(VENV)/.dev ## run the server, and again after each change of its source
 
 WORKERS ?= 4
 test: $(VENV)/.dev ## run all tests, several at the same time: make test WORKERS=8
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS)
 
 check: $(VENV)/.dev ## formatting, lint, types, the direction of imports
 	$(BIN)/ruff format --check .
