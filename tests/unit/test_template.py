@@ -48,6 +48,7 @@ def test_the_table_has_its_keys_and_its_indexes(resources: dict[str, Any]) -> No
     assert {index["IndexName"]: keys(index["KeySchema"]) for index in table["GlobalSecondaryIndexes"]} == {
         "connectionIdIndex": {"HASH": "connectionId"},
         "waitingIndex": {"HASH": "waitingShard", "RANGE": "dueAt"},
+        "personIndex": {"HASH": "person", "RANGE": "updatedAt"},
     }
     types = {attribute["AttributeName"]: attribute["AttributeType"] for attribute in table["AttributeDefinitions"]}
     assert types == {"pk": "S", "sk": "S", "connectionId": "S", "waitingShard": "N", "dueAt": "N"}
