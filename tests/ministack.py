@@ -34,6 +34,13 @@ class Cloud:
         """Of the owner's."""
         return connect(service, self.owner)
 
+    def empty_table(self) -> None:
+        table, client = self.settings["TABLE_NAME"], self.client("dynamodb")
+        pages = client.get_paginator("scan").paginate(TableName=table, ProjectionExpression="pk, sk")
+        gone = [{"DeleteRequest": {"Key": item}} for page in pages for item in page["Items"]]
+        for start in range(0, len(gone), 25):
+            client.batch_write_item(RequestItems={table: gone[start : start + 25]})
+
 
 def connect(service: str, who: Emulator) -> Any:
     return boto3.client(
