@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import boto3
@@ -42,6 +43,7 @@ class Cloud:
             client.batch_write_item(RequestItems={table: gone[start : start + 25]})
 
 
+@cache
 def connect(service: str, who: Emulator) -> Any:
     return boto3.client(
         service,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from server.backends.dynamodb import keys, texts, values
-from server.backends.dynamodb.base import DynamoBase, is_id, unchanged
+from server.backends.dynamodb.base import DynamoBase, unchanged
 from server.backends.dynamodb.errors import read_and_change
 from server.backends.dynamodb.items import Item, key_of
 from server.backends.dynamodb.table import Write, check, put, update
@@ -23,7 +23,7 @@ class DynamoAssistants(DynamoBase):
     """Implements the ports Versions and Aliases."""
 
     async def _book(self, name: str) -> Item | None:
-        return await self._table.get(keys.assistant(name)) if is_id(name) else None
+        return await self._table.get(keys.assistant(name)) if is_name(name) else None
 
     # --- Versions ---
 
@@ -47,7 +47,7 @@ class DynamoAssistants(DynamoBase):
         return Version(name, version, body, new["createdAt"])
 
     async def version(self, name: str, prefix: str) -> Version:
-        found = await self._versions_of(await self._book(name), prefix, most=2) if is_id(prefix) else []
+        found = await self._versions_of(await self._book(name), prefix, most=2) if is_name(prefix) else []
         if len(found) > 1:
             raise Conflict(f"Several versions of {name} begin with {prefix}; write more of it.")
         if not found:
@@ -158,6 +158,10 @@ class DynamoAssistants(DynamoBase):
         if book is not None and (here := stages(book).get(stage)) is not None:
             await self._table.transact(turned(book, stage, None))
             await self._clear_assistant(keys.version(name, book["life"], "").pk, keys.moves(here["life"]))
+
+
+def is_name(word: str) -> bool:
+    return len(word.encode()) <= keys.LONGEST_KEY
 
 
 def stages(book: Item) -> dict[str, Item]:

@@ -49,7 +49,7 @@ class DynamoBase:
 
     async def _head(self, conversation_id: str) -> Head | None:
         """None if it is deleted, too."""
-        return living(await self._table.get(keys.head(conversation_id))) if is_id(conversation_id) else None
+        return living(await self._table.get(keys.head(conversation_id)))
 
     async def _of(self, person: str, conversation_id: str) -> Head:
         return owned(await self._head(conversation_id), person)
@@ -87,10 +87,6 @@ class DynamoBase:
 def ttl(days: int) -> int:
     """DynamoDB deletes by its own clock, not by ours; it may be days late."""
     return int(time.time()) + days * 86_400
-
-
-def is_id(conversation_id: str) -> bool:
-    return 0 < len(conversation_id.encode()) <= keys.LONGEST
 
 
 def living(item: Item | None) -> Head | None:

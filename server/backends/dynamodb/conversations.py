@@ -56,7 +56,7 @@ class DynamoConversations(DynamoDeletion):
 
     async def delete(self, person: str, conversation_id: str) -> None:
         """Asked again after it was broken off, it goes on."""
-        item = await self._table.get(keys.head(conversation_id)) if conversation_id else None
+        item = await self._table.get(keys.head(conversation_id))
         owned(values.head(item) if item else None, person)
         await self._delete(conversation_id)
 

@@ -10,10 +10,9 @@ from contextlib import aclosing, suppress
 
 from server.backends.dynamodb import keys
 from server.backends.dynamodb.base import DynamoBase
-from server.backends.dynamodb.errors import ConditionFailed
+from server.backends.dynamodb.errors import ConditionFailed, contend
 from server.backends.dynamodb.items import Item, Key, key_of
 from server.backends.dynamodb.table import delete
-from server.backends.dynamodb.texts import part_keys
 from server.backends.dynamodb.values import Head
 
 CLAIM_DAYS = 7
@@ -53,9 +52,9 @@ class DynamoDeletion(DynamoBase):
         one = head.conversation
         pointer = delete(keys.current(one.person, one.channel), "#conversationId = :gone", gone=one.id)
         with suppress(ConditionFailed):
-            await self._table.transact(pointer)
+            await contend(lambda: self._table.transact(pointer))
         pages = self._table.pages(
-            "#pk = :pk", fields="#pk, #sk, #messageId, #question, #createdAt, #parts", pk=keys.conversation(one.id)
+            "#pk = :pk", fields="#pk, #sk, #messageId, #question, #createdAt", pk=keys.conversation(one.id)
         )
         async with aclosing(pages):
             async for page in pages:
@@ -64,7 +63,8 @@ class DynamoDeletion(DynamoBase):
 
     async def _clear_page(self, person: str, page: Sequence[Item]) -> None:
         """What an item leads to goes before the item itself."""
-        await self._table.delete_many([key for item in page for key in led_to(person, item, self._oldest_claim())])
+        elsewhere = [key for item in page for key in led_to(person, item, self._oldest_claim())]
+        await self._table.delete_many(list(dict.fromkeys(elsewhere)))
         await self._table.delete_many([key_of(item) for item in page if item["sk"] != "head"])
 
     def _oldest_claim(self) -> int:
@@ -73,7 +73,6 @@ class DynamoDeletion(DynamoBase):
 
 def led_to(person: str, item: Item, oldest_claim: int) -> Iterator[Key]:
     """A claim that has run out may be another's by now."""
-    yield from part_keys(item)
     kind = item["sk"].partition("#")[0]
     if kind == "entry" and "question" not in item and item["createdAt"] > oldest_claim:
         yield keys.claim(person, item["messageId"])

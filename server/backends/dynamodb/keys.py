@@ -10,7 +10,6 @@
 | `user#<person>` | `current#<channel>` | the current conversation |
 | | `claim#<message id>` | a message id that was used |
 | | `notes`, `note#<n>`, `noted#<digest of key>` | how many notes, a note, a key that was used |
-| | `connection#<connection id>` | an open socket |
 | `letters#<shard>` | `<time>#<conversation>#<question>` | which dead letters there are |
 | `signouts` | `<time>#<person>` | a sign-out |
 | `assistants` | `<name>` | an assistant, and where its stages point |
@@ -29,8 +28,9 @@ from server.backends.dynamodb.items import Key
 
 SHARDS = 16
 NEWEST = 10**10 - 1
-# DynamoDB refuses longer sort keys, and partition keys of twice this.
-LONGEST = 1_000
+# Bytes: DynamoDB refuses sort keys of more than 1,024. Letters: no id that was ever given is as long.
+LONGEST_KEY = 1_000
+LONGEST_ID = 500
 
 
 def shard(conversation_id: str) -> int:
@@ -38,7 +38,7 @@ def shard(conversation_id: str) -> int:
 
 
 def conversation(conversation_id: str) -> str:
-    return f"conversation#{conversation_id}"
+    return f"conversation#{conversation_id[:LONGEST_ID]}"
 
 
 def user(person: str) -> str:
