@@ -161,7 +161,7 @@ class DynamoAssistants(DynamoBase):
 
 
 def is_name(word: str) -> bool:
-    return len(word.encode()) <= keys.LONGEST_KEY
+    return 0 < len(word.encode()) <= keys.LONGEST_KEY
 
 
 def stages(book: Item) -> dict[str, Item]:
