@@ -23,7 +23,7 @@ class DynamoAssistants(DynamoBase):
     """Implements the ports Versions and Aliases."""
 
     async def _book(self, name: str) -> Item | None:
-        return await self._table.get(keys.assistant(name)) if is_name(name) else None
+        return await self._table.get(keys.assistant(name)) if name and fits(name) else None
 
     # --- Versions ---
 
@@ -47,7 +47,7 @@ class DynamoAssistants(DynamoBase):
         return Version(name, version, body, new["createdAt"])
 
     async def version(self, name: str, prefix: str) -> Version:
-        found = await self._versions_of(await self._book(name), prefix, most=2) if is_name(prefix) else []
+        found = await self._versions_of(await self._book(name), prefix, most=2) if fits(prefix) else []
         if len(found) > 1:
             raise Conflict(f"Several versions of {name} begin with {prefix}; write more of it.")
         if not found:
@@ -160,8 +160,8 @@ class DynamoAssistants(DynamoBase):
             await self._clear_assistant(keys.version(name, book["life"], "").pk, keys.moves(here["life"]))
 
 
-def is_name(word: str) -> bool:
-    return 0 < len(word.encode()) <= keys.LONGEST_KEY
+def fits(word: str) -> bool:
+    return len(word.encode()) <= keys.LONGEST_KEY
 
 
 def stages(book: Item) -> dict[str, Item]:

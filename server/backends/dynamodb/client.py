@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import aioboto3
 from aiobotocore.config import AioConfig
+
+from server.backends.dynamodb.errors import dynamodb_errors
 
 # Three tries of at most 5 s each end long before a lease does.
 CONNECT_SECONDS = 2
@@ -27,6 +29,9 @@ async def open_client(region: str | None, endpoint_url: str | None) -> AsyncIter
         max_pool_connections=CONNECTIONS,
         tcp_keepalive=True,
     )
-    session = aioboto3.Session(region_name=region or None)
-    async with session.client("dynamodb", endpoint_url=endpoint_url or None, config=config) as client:
+    async with AsyncExitStack() as stack:
+        with dynamodb_errors():
+            session = aioboto3.Session(region_name=region or None)
+            made = session.client("dynamodb", endpoint_url=endpoint_url or None, config=config)
+            client = await stack.enter_async_context(made)
         yield client

@@ -8,7 +8,14 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
 
 from server.backends.dynamodb.items import Item, decode_item
 from server.errors import ConfigError, ServerError, Unavailable
@@ -60,8 +67,8 @@ def dynamodb_errors() -> Iterator[None]:
         yield
     except ClientError as error:
         raise translated(error.response) from error
-    except (NoCredentialsError, PartialCredentialsError) as error:
-        raise ConfigError(f"There are no credentials for DynamoDB: {error}") from error
+    except (NoCredentialsError, PartialCredentialsError, NoRegionError, ProfileNotFound) as error:
+        raise ConfigError(f"DynamoDB cannot be used: {error}") from error
     except (BotoCoreError, TimeoutError) as error:
         raise Unavailable("The database cannot be reached.") from error
 
