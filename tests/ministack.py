@@ -31,6 +31,10 @@ class Cloud:
         """Of a server that works on it."""
         return {**self.emulator.environment(), **self.settings}
 
+    def table_settings(self) -> dict[str, str]:
+        """Of a server that keeps everything in the table, and has its people at home."""
+        return {**self.emulator.environment(), "BACKEND": "aws", "TABLE_NAME": self.settings["TABLE_NAME"]}
+
     def client(self, service: str) -> Any:
         """Of the owner's."""
         return connect(service, self.owner)
