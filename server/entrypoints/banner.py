@@ -55,6 +55,8 @@ def host_of(settings: Settings) -> str:
 def store_of(settings: Settings) -> str:
     if settings.backend == "memory":
         return "in memory: forgotten when the server stops"
+    if settings.backend == "aws":
+        return f"the DynamoDB table {settings.table_name}"
     if settings.database_url.get_secret_value():
         return "the database at DATABASE_URL"
     return str(settings.data_dir)

@@ -1,0 +1,1 @@
+"""What the deployments stand on, defined once: `cluster/` on AWS."""
