@@ -38,10 +38,15 @@ class Settings(BaseSettings):
     public_url: str = Field("", description="how the world reaches this server, e.g. https://chat.example.com")
     stage: str = Field("dev", pattern=r"^[A-Za-z0-9_-]+$", description="second path of the socket: /<STAGE>")
     data_dir: Path = Field(Path(".data"), description="folder of everything that this server keeps")
-    backend: Literal["sql", "memory"] = Field("sql", description="where conversations live; memory forgets them")
+    backend: Literal["sql", "aws", "memory"] = Field(
+        "sql", description="where conversations live: a database, DynamoDB, or memory, which forgets them"
+    )
     database_url: SecretStr = Field(
         SecretStr(""), description="SQLite, MySQL or PostgreSQL; unset: a SQLite file in DATA_DIR"
     )
+    aws_region: str = Field("", description="e.g. eu-west-1; unset: as the AWS profile says")
+    aws_endpoint_url: str = Field("", description="an emulator instead of AWS")
+    table_name: str = Field("", description="DynamoDB table of BACKEND=aws")
 
     openai_api_key: SecretStr = Field(SecretStr(""), description="unset: the offline demo model")
     openai_base_url: str = Field("", description="any server that speaks OpenAI's Responses API")
@@ -100,7 +105,14 @@ class Settings(BaseSettings):
 
     split = field_validator("cognito_client_ids", "allowed_origins", mode="before")(words)
 
-    @field_validator("public_url", "openai_base_url", "azure_openai_endpoint", "cognito_issuer_url", "inventory_url")
+    @field_validator(
+        "public_url",
+        "openai_base_url",
+        "azure_openai_endpoint",
+        "cognito_issuer_url",
+        "inventory_url",
+        "aws_endpoint_url",
+    )
     @classmethod
     def is_url(cls, url: str) -> str:
         if url and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname):
@@ -117,6 +129,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def is_whole(self) -> Self:
+        if self.backend == "aws" and not self.table_name:
+            raise ValueError("TABLE_NAME is missing; BACKEND=aws keeps everything in that DynamoDB table")
         if self.azure_openai_endpoint and not self.azure_openai_model:
             raise ValueError(
                 "AZURE_OPENAI_MODEL is missing; it is the name of your deployment at AZURE_OPENAI_ENDPOINT"

@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import boto3
@@ -30,11 +31,23 @@ class Cloud:
         """Of a server that works on it."""
         return {**self.emulator.environment(), **self.settings}
 
+    def table_settings(self) -> dict[str, str]:
+        """Of a server that keeps everything in the table, and has its people at home."""
+        return {**self.emulator.environment(), "BACKEND": "aws", "TABLE_NAME": self.settings["TABLE_NAME"]}
+
     def client(self, service: str) -> Any:
         """Of the owner's."""
         return connect(service, self.owner)
 
+    def empty_table(self) -> None:
+        table, client = self.settings["TABLE_NAME"], self.client("dynamodb")
+        pages = client.get_paginator("scan").paginate(TableName=table, ProjectionExpression="pk, sk")
+        gone = [{"DeleteRequest": {"Key": item}} for page in pages for item in page["Items"]]
+        for start in range(0, len(gone), 25):
+            client.batch_write_item(RequestItems={table: gone[start : start + 25]})
 
+
+@cache
 def connect(service: str, who: Emulator) -> Any:
     return boto3.client(
         service,

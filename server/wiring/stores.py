@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, Union
 
 from filelock import FileLock, Timeout
 
@@ -13,10 +13,15 @@ from server.backends.sql import SqlBackend, open_sql
 from server.errors import ConfigError
 from server.settings import Settings
 
-Store: TypeAlias = SqlBackend | MemoryStore
+if TYPE_CHECKING:
+    from server.backends.dynamodb import DynamoBackend
+
+Store: TypeAlias = Union[SqlBackend, MemoryStore, "DynamoBackend"]
 
 
 async def open_store(settings: Settings, stack: AsyncExitStack) -> Store:
+    if settings.backend == "aws":
+        return await open_aws_store(settings, stack)
     if settings.backend == "memory":
         return MemoryStore(lease_seconds=settings.lease_seconds, most_waiting=settings.waiting_per_conversation)
     ours = not settings.database_url.get_secret_value()
@@ -36,13 +41,31 @@ async def open_sql_store(settings: Settings, stack: AsyncExitStack, *, sole: boo
     )
 
 
+async def open_aws_store(settings: Settings, stack: AsyncExitStack) -> DynamoBackend:
+    # AWS's libraries take their time to load: only who uses them waits for them.
+    from server.backends.dynamodb import open_dynamodb
+
+    return await stack.enter_async_context(
+        open_dynamodb(
+            settings.table_name,
+            region=settings.aws_region,
+            endpoint_url=settings.aws_endpoint_url,
+            lease_seconds=settings.lease_seconds,
+            most_waiting=settings.waiting_per_conversation,
+        )
+    )
+
+
 @asynccontextmanager
 async def open_office(settings: Settings) -> AsyncIterator[Store]:
     """The store alone, beside a server that may be running. Raises `ConfigError` where there is none to share."""
     if settings.backend == "memory":
         raise ConfigError("BACKEND=memory keeps everything inside the server; there is nothing to work on from here.")
     async with AsyncExitStack() as stack:
-        yield await open_sql_store(settings, stack, sole=False)
+        if settings.backend == "aws":
+            yield await open_aws_store(settings, stack)
+        else:
+            yield await open_sql_store(settings, stack, sole=False)
 
 
 def lock_data_dir(settings: Settings, stack: AsyncExitStack) -> None:

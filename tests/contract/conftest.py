@@ -13,6 +13,7 @@ from typing import TypeAlias
 import pytest
 import sqlalchemy as sa
 
+from server.backends.dynamodb import DynamoBackend, open_dynamodb
 from server.backends.memory import MemoryStore
 from server.backends.sql import SqlBackend, open_sql
 from server.backends.sql.database import Database
@@ -21,13 +22,14 @@ from server.backends.sql.schema import metadata
 from server.backends.sql.sole import SoleBackend
 from tests.databases import SERVERS, scratch_database
 from tests.engines import KINDS, Bench, open_bench
+from tests.ministack import Cloud
 
 LEASE_SECONDS = 30
 MOST_WAITING = 5
 PAGE_BYTES = 1_000
 SOLE = "sole.db"
 
-Store: TypeAlias = MemoryStore | SqlBackend
+Store: TypeAlias = MemoryStore | SqlBackend | DynamoBackend
 Opener: TypeAlias = Callable[[], AbstractAsyncContextManager[Store]]
 
 
@@ -46,7 +48,7 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(scope="session", params=["memory", "sqlite", "sole", "mysql", "postgres"])
+@pytest.fixture(scope="session", params=["memory", "sqlite", "sole", "mysql", "postgres", "dynamodb"])
 def backend_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where a backend keeps things, made for this run; nothing for the one that keeps nothing."""
     match request.param:
@@ -56,16 +58,20 @@ def backend_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
             yield f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/contract.db"
         case "sole":
             yield f"sqlite:///{tmp_path_factory.mktemp('sole')}/{SOLE}"
+        case "dynamodb":
+            yield f"dynamodb:{request.getfixturevalue('cloud').settings['TABLE_NAME']}"
         case server:
             with scratch_database(SERVERS[server]) as url:
                 yield url
 
 
 @pytest.fixture
-def open_store(backend_url: str, clock: Clock) -> Opener:
+def open_store(backend_url: str, clock: Clock, request: pytest.FixtureRequest) -> Opener:
     """Opens the store, again and again with what was kept; the first time it is empty."""
     if not backend_url:
         return memory_opener(clock)
+    if backend_url.startswith("dynamodb:"):
+        return dynamodb_opener(request.getfixturevalue("cloud"), request.getfixturevalue("monkeypatch"), clock)
     empty(backend_url)
     if backend_url.endswith(SOLE):
         return sole_opener(backend_url, clock)
@@ -101,6 +107,20 @@ def sole_opener(url: str, clock: Clock) -> Opener:
             )
 
     return opened
+
+
+def dynamodb_opener(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Opener:
+    """With the rights of a server, no others."""
+    cloud.empty_table()
+    for name, value in cloud.emulator.environment().items():
+        monkeypatch.setenv(name, value)
+    return lambda: open_dynamodb(
+        cloud.settings["TABLE_NAME"],
+        lease_seconds=LEASE_SECONDS,
+        most_waiting=MOST_WAITING,
+        page_bytes=PAGE_BYTES,
+        clock=clock,
+    )
 
 
 def empty(url: str) -> None:

@@ -48,9 +48,13 @@ def test_the_table_has_its_keys_and_its_indexes(resources: dict[str, Any]) -> No
     assert {index["IndexName"]: keys(index["KeySchema"]) for index in table["GlobalSecondaryIndexes"]} == {
         "connectionIdIndex": {"HASH": "connectionId"},
         "waitingIndex": {"HASH": "waitingShard", "RANGE": "dueAt"},
+        "personIndex": {"HASH": "person", "RANGE": "updatedAt"},
     }
     types = {attribute["AttributeName"]: attribute["AttributeType"] for attribute in table["AttributeDefinitions"]}
-    assert types == {"pk": "S", "sk": "S", "connectionId": "S", "waitingShard": "N", "dueAt": "N"}
+    assert types == {
+        **dict.fromkeys(("pk", "sk", "connectionId", "person"), "S"),
+        **dict.fromkeys(("waitingShard", "dueAt", "updatedAt"), "N"),
+    }
 
 
 def test_the_table_forgets_in_time_and_can_be_restored(resources: dict[str, Any]) -> None:

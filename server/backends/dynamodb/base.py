@@ -1,0 +1,126 @@
+"""What every part of the store works with: the table, the clock, and the conversation's head."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakValueDictionary
+
+from server.backends.dynamodb import keys, texts, values
+from server.backends.dynamodb.errors import ConditionFailed, contend
+from server.backends.dynamodb.items import Item
+from server.backends.dynamodb.table import Table, update
+from server.backends.dynamodb.values import Head
+from server.errors import LeaseLost, NotFound
+from server.model import Lease, Question
+
+HELD = "#attempt = :attempt AND #leaseUntil > :none AND #answered < :question"
+
+
+class DynamoBase:
+    def __init__(
+        self,
+        table: Table,
+        *,
+        clock: Callable[[], float],
+        lease_seconds: float,
+        most_waiting: int,
+        page_bytes: int,
+    ) -> None:
+        self._table = table
+        self._clock = clock
+        self._lease_ms = int(lease_seconds * 1000)
+        self._most_waiting = most_waiting
+        self._page_bytes = page_bytes
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
+
+    def _in_turn(self, pk: str) -> asyncio.Lock:
+        """Lets changes of this process through in the order of the calls; only other processes can be in the way."""
+        lock = self._locks.get(pk)
+        if lock is None:
+            lock = self._locks[pk] = asyncio.Lock()
+        return lock
+
+    async def _head(self, conversation_id: str) -> Head | None:
+        """None if it is deleted, too."""
+        return living(await self._table.get(keys.head(conversation_id)))
+
+    async def _of(self, person: str, conversation_id: str) -> Head:
+        return owned(await self._head(conversation_id), person)
+
+    async def _question(self, conversation_id: str, offset: int) -> Question | None:
+        item = await self._table.get(keys.entry(conversation_id, offset))
+        if item is None:
+            return None
+        await texts.unpack(self._table, [item])
+        return values.question(item)
+
+    async def _change(self, conversation_id: str, sets: str, condition: str, *, rest: str = "", **named: Any) -> Head:
+        """Raises `ConditionFailed`, but not over what this very call has done.
+
+        `rest`: the clauses of the update that set nothing.
+        A client that hears nothing asks again by itself, and then its first try is in the way of its second. So each
+        call leaves its own mark.
+        """
+        mark = secrets.token_hex(8)
+        write = update(keys.head(conversation_id), f"SET {sets}, #mark = :mark {rest}", condition, mark=mark, **named)
+        try:
+            return values.head(await contend(lambda: self._table.change(write)))
+        except ConditionFailed as error:
+            if error.item.get("mark") != mark:
+                raise
+            return values.head(error.item)
+
+    async def _change_held(self, lease: Lease, sets: str, **named: Any) -> Head:
+        try:
+            return await self._change(lease.conversation_id, sets, HELD, **holder(lease), **named)
+        except ConditionFailed:
+            raise lost(lease) from None
+
+
+def ttl(days: int) -> int:
+    """DynamoDB deletes by its own clock, not by ours; it may be days late."""
+    return int(time.time()) + days * 86_400
+
+
+def living(item: Item | None) -> Head | None:
+    return values.head(item) if item is not None and "deleted" not in item else None
+
+
+def owned(head: Head | None, person: str) -> Head:
+    if head is None or head.conversation.person != person:
+        raise NotFound("No such conversation; listConversations shows yours.", code="unknown_conversation")
+    return head
+
+
+def holder(lease: Lease) -> dict[str, Any]:
+    """The values of HELD."""
+    return {"attempt": lease.attempt, "none": 0, "question": lease.question.offset}
+
+
+def held(head: Head | None, lease: Lease) -> Head:
+    if (
+        head is None
+        or head.attempt != lease.attempt
+        or head.lease_until == 0
+        or head.conversation.answered >= lease.question.offset
+    ):
+        raise lost(lease)
+    return head
+
+
+def lost(lease: Lease) -> LeaseLost:
+    return LeaseLost(f"attempt {lease.attempt} no longer holds conversation {lease.conversation_id}")
+
+
+def unchanged(key_item: Item | None, name: str) -> tuple[str, dict[str, Any]]:
+    """The condition that an item is still as it was read; `name` differs each time it is written."""
+    if key_item is None:
+        return "attribute_not_exists(#pk)", {}
+    return f"#{name} = :before", {"before": key_item[name]}

@@ -1,0 +1,152 @@
+"""Who works on what."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from server.backends.dynamodb import keys, texts, values
+from server.backends.dynamodb.base import held
+from server.backends.dynamodb.errors import ConditionFailed, read_and_change
+from server.backends.dynamodb.items import key_of
+from server.backends.dynamodb.log import DynamoLog
+from server.backends.dynamodb.table import Write, put, update
+from server.backends.dynamodb.values import Head
+from server.errors import Unavailable
+from server.model import Draft, Lease, Reply, Settled
+
+TAKEN = "#attempt = #attempt + :one, #tries = #tries + :one, #owner = :owner, #leaseUntil = :until, #dueAt = :until"
+FREE = "size(#waiting) > :none AND #leaseUntil <= :now AND #retryAt <= :now"
+RENEWED = "#leaseUntil = :until, #dueAt = :until"
+FAILED = "#failures = #failures + :one, #leaseUntil = :none, #retryAt = :due, #dueAt = :due"
+LET_GO = "#leaseUntil = :none, #dueAt = :now"
+ANSWERED = (
+    "#offset = :offset, #answered = :answered, #updatedAt = :now, #tries = :tries, #leaseUntil = :until,"
+    " #failures = :none, #retryAt = :none, #steps = :none"
+)
+AS_READ = "#offset = :seen AND #attempt = :attempt AND #leaseUntil > :none"
+NONE_WAITS = "REMOVE #waiting[0], #waitingShard, #dueAt DELETE #cancelled :done"
+NEXT_WAITS = "REMOVE #waiting[0] DELETE #cancelled :done"
+
+
+class DynamoLeases(DynamoLog):
+    """Implements the port Leases."""
+
+    async def take(self, conversation_id: str, owner: str) -> Lease | None:
+        now = self._now()
+        until = now + self._lease_ms
+        try:
+            head = await self._change(conversation_id, TAKEN, FREE, one=1, none=0, now=now, until=until, owner=owner)
+        except ConditionFailed as error:
+            if error.item.get("deleted") and error.item["dueAt"] <= now:
+                await self._delete(conversation_id)
+            return None
+        return await self._lend(head)
+
+    async def _lend(self, head: Head) -> Lease | None:
+        """For the oldest question; None if the conversation has just been deleted."""
+        question = await self._question(head.conversation.id, head.waiting[0])
+        return None if question is None else head.lease(question)
+
+    async def renew(self, lease: Lease) -> Lease:
+        head = await self._change_held(lease, RENEWED, until=self._now() + self._lease_ms)
+        return replace(lease, cancelled=lease.question.offset in head.cancelled)
+
+    async def fail(self, lease: Lease, retry_after: float) -> None:
+        await self._change_held(lease, FAILED, one=1, due=self._now() + int(retry_after * 1000))
+
+    async def hand_back(self, lease: Lease) -> None:
+        await self._change_held(lease, LET_GO, now=self._now())
+
+    async def answer(self, lease: Lease, draft: Draft) -> Settled:
+        async with self._in_turn(lease.conversation_id):
+            return await read_and_change(lambda: self._answer(lease, draft))
+
+    async def _answer(self, lease: Lease, draft: Draft) -> Settled:
+        head = await self._head(lease.conversation_id)
+        if head is not None and (settled := await self._settled_before(lease, head)) is not None:
+            return settled
+        head = held(head, lease)
+        now, asked = self._now(), lease.question
+        reply = Reply(head.conversation.offset + 1, asked.offset, asked.message_id, draft, now)
+        after = self._after(head, reply)
+        entry = values.reply_item(lease.conversation_id, reply)
+        parts = await texts.packed(entry, draft.text)
+        await self._table.transact(
+            answered(head, after), put(entry, "attribute_not_exists(#pk)"), *parts, *buried(lease, reply)
+        )
+        if head.steps:
+            await self._forget_steps(lease)
+        return Settled(reply, await self._lend(after) if after.waiting else None)
+
+    def _after(self, head: Head, reply: Reply) -> Head:
+        """The head when the reply is stored."""
+        rest = head.waiting[1:]
+        one = replace(head.conversation, offset=reply.offset, answered=reply.question, updated_at=reply.created_at)
+        return replace(
+            head,
+            conversation=one,
+            waiting=rest,
+            lease_until=reply.created_at + self._lease_ms if rest else 0,
+            tries=1 if rest else 0,
+            failures=0,
+            retry_at=0,
+            steps=0,
+        )
+
+    async def _settled_before(self, lease: Lease, head: Head) -> Settled | None:
+        """The same again, for a caller that could not know that its answer had been stored."""
+        if head.conversation.answered < lease.question.offset or head.attempt != lease.attempt:
+            return None
+        holds = head.lease_until > 0 and head.waiting
+        return Settled(await self._reply_to(lease), await self._lend(head) if holds else None)
+
+    async def _reply_to(self, lease: Lease) -> Reply:
+        item = await self._table.first(
+            "#pk = :pk AND #sk BETWEEN :first AND :last",
+            only="#question = :asked",
+            pk=keys.conversation(lease.conversation_id),
+            first=keys.entry(lease.conversation_id, lease.question.offset + 1).sk,
+            last=keys.entry(lease.conversation_id, keys.NEWEST).sk,
+            asked=lease.question.offset,
+        )
+        await texts.unpack(self._table, [item])
+        return values.reply(item)
+
+    async def _forget_steps(self, lease: Lease) -> None:
+        """They are out of reach already: the next question's have other keys."""
+        with suppress(Unavailable):
+            found = await self._table.query(
+                "#pk = :pk AND begins_with(#sk, :steps)",
+                fields="#pk, #sk, #parts",
+                pk=keys.conversation(lease.conversation_id),
+                steps=keys.steps(lease.question.offset),
+            )
+            await self._table.delete_many([key for item in found for key in (*texts.part_keys(item), key_of(item))])
+
+
+def answered(head: Head, after: Head) -> Write:
+    one = after.conversation
+    named: dict[str, Any] = {
+        "offset": one.offset,
+        "answered": one.answered,
+        "now": one.updated_at,
+        "tries": after.tries,
+        "until": after.lease_until,
+        "none": 0,
+        "done": {one.answered},
+        "seen": head.conversation.offset,
+        "attempt": head.attempt,
+    }
+    change = f"SET {ANSWERED}, #dueAt = :until {NEXT_WAITS}" if after.waiting else f"SET {ANSWERED} {NONE_WAITS}"
+    return update(keys.head(one.id), change, AS_READ, **named)
+
+
+def buried(lease: Lease, reply: Reply) -> list[Write]:
+    """The dead letter of a reply that is an error."""
+    code, now = reply.draft.code, reply.created_at
+    if code is None:
+        return []
+    listing = keys.letter_listing(lease.conversation_id, lease.question.offset, now)
+    return [put(values.letter_item(lease, code, now)), put(dict(listing._asdict()))]

@@ -1,0 +1,449 @@
+"""What DynamoDB alone makes difficult: the number of calls, items of 400 KB, and what lies between it and us."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import Any, TypeAlias
+
+import pytest
+
+from server.backends.dynamodb import keys, open_dynamodb, values
+from server.backends.dynamodb.items import encode_item
+from server.errors import BadInput, ConfigError, LeaseLost, NotFound, Unavailable
+from server.model import Begun, Draft, InboundMessage, Lease, Question, Returned, SignOut, ToolResult
+from tests.fakes.faulty_dynamodb import Fault
+from tests.ministack import Cloud, policies_of
+from tests.unit.dynamodb_scene import LEASE_SECONDS, Scene, open_scene
+
+FINE = Draft("fine", "stop")
+SORRY = Draft("sorry", "error", code="timeout")
+DAY = 86_400
+TRIES = 3
+
+
+@pytest.fixture
+async def scene(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
+    for name, value in cloud.emulator.environment().items():
+        monkeypatch.setenv(name, value)
+    async with open_scene(cloud) as opened:
+        yield opened
+
+
+def noise(size: int) -> str:
+    """What no compression makes smaller, but for the two bits that a letter does not use."""
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    return "".join(random.Random(size).choices(letters, k=size))
+
+
+# --- calls --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_turn_makes_six_calls_and_one_for_each_renewal(scene: Scene) -> None:
+    conversation_id = await scene.begin()
+    scene.calls()
+    await scene.say(conversation_id, "m1")
+    assert scene.calls() == {"BatchGetItem": 1, "TransactWriteItems": 1}
+    lease = await scene.take(conversation_id)
+    assert scene.calls() == {"UpdateItem": 1, "GetItem": 1}
+    await scene.store.renew(lease)
+    assert scene.calls() == {"UpdateItem": 1}
+    await scene.store.answer(lease, FINE)
+    assert scene.calls() == {"GetItem": 1, "TransactWriteItems": 1}
+    assert await scene.store.take(conversation_id, "worker") is None
+    assert scene.calls() == {"UpdateItem": 1}
+
+
+async def test_what_follows_a_reply_and_what_was_noted_costs_a_fixed_number_of_calls_more(scene: Scene) -> None:
+    lease = await scene.take(await scene.asked("m1", "m2"))
+    scene.calls()
+    for number in range(25):
+        await scene.store.note(lease, Begun(f"run_{number}", "a@1"))
+    assert scene.calls() == {"TransactWriteItems": 25}
+    assert len(await scene.store.steps(lease)) == 25
+    assert scene.calls() == {"Query": 1, "GetItem": 1}
+    await scene.store.answer(lease, FINE)
+    assert scene.calls() == {"GetItem": 2, "TransactWriteItems": 1, "Query": 1, "BatchWriteItem": 1}
+
+
+async def test_a_look_for_what_waits_asks_each_shard_once(scene: Scene) -> None:
+    for number in range(40):
+        await scene.say(await scene.begin(), f"m{number}")
+    scene.calls()
+    assert len(await scene.store.waiting(1_000)) == 40
+    assert scene.calls() == {"Query": keys.SHARDS}
+
+
+def fill(scene: Scene, conversation_id: str, entries: int) -> None:
+    """As if so much had been said, by a client of the test's own."""
+    client, table = scene.cloud.client("dynamodb"), scene.cloud.settings["TABLE_NAME"]
+    for start in range(1, entries + 1, 25):
+        asked = [
+            Question(offset, f"old{offset}", "x" * 200, 0) for offset in range(start, min(start + 25, entries + 1))
+        ]
+        items = [{**values.question_item(conversation_id, one), "text": one.text} for one in asked]
+        client.batch_write_item(RequestItems={table: [{"PutRequest": {"Item": encode_item(item)}} for item in items]})
+    client.update_item(
+        TableName=table,
+        Key=encode_item(keys.head(conversation_id)._asdict()),
+        UpdateExpression="SET #o = :n, answered = :n",
+        ExpressionAttributeNames={"#o": "offset"},
+        ExpressionAttributeValues={":n": {"N": str(entries)}},
+    )
+
+
+async def turn(scene: Scene, conversation_id: str) -> dict[str, int]:
+    """The calls of a turn and of what it is shown, which is the newest page."""
+    scene.calls()
+    await scene.say(conversation_id, f"new-{conversation_id}")
+    lease = await scene.take(conversation_id)
+    page = await scene.store.before(conversation_id, None, 100)
+    await scene.store.answer(lease, FINE)
+    assert page.entries[-1] == lease.question
+    return scene.calls()
+
+
+async def test_a_turn_costs_the_same_after_10_entries_and_after_10_000(scene: Scene) -> None:
+    short, long = await scene.begin(), await scene.begin()
+    fill(scene, short, 10)
+    fill(scene, long, 10_000)
+    assert await turn(scene, short) == await turn(scene, long)
+
+
+def test_a_server_has_no_right_to_scan(cloud: Cloud) -> None:
+    """And all that the contract asks of the store is done with the rights of a server."""
+    allowed = json.dumps(policies_of(cloud.owner, cloud.stack))
+    assert "dynamodb:Query" in allowed
+    assert "Scan" not in allowed
+    assert "dynamodb:*" not in allowed
+
+
+async def test_nothing_is_ever_scanned(scene: Scene) -> None:
+    store = scene.store
+    lease = await scene.take(await scene.asked("m1"))
+    await store.answer(lease, SORRY)
+    for looked in (store.dead_letters(9), store.waiting(9), store.recent("anna", 9), store.signed_out_since(0)):
+        await looked
+    for listed in (store.versions(), store.moves(), store.of("anna", 9), store.current("anna", "sms", "a")):
+        await listed
+    await store.delete("anna", lease.conversation_id)
+    assert "Scan" not in scene.calls()
+
+
+async def test_only_what_waits_is_in_the_sparse_index(scene: Scene) -> None:
+    first, _ = [await scene.asked(f"m{number}") for number in range(2)]
+    await scene.begin()
+    assert scene.count("waitingIndex") == 2
+    await scene.store.answer(await scene.take(first), FINE)
+    assert scene.count("waitingIndex") == 1
+
+
+# --- large texts --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", [noise(1_000_000), "ü€😀" * 400_000], ids=["noise", "prose"])
+async def test_a_reply_of_a_megabyte_is_kept_as_it_is_and_goes_with_its_conversation(scene: Scene, text: str) -> None:
+    conversation_id = await scene.asked("m1")
+    settled = await scene.store.answer(await scene.take(conversation_id), Draft(text, "stop"))
+    assert settled.reply.draft.text == text
+    for page in (
+        await scene.store.before(conversation_id, None, 10),
+        await scene.store.after(conversation_id, 1, 10),
+    ):
+        assert page.entries == (settled.reply,)
+    await scene.store.delete("anna", conversation_id)
+    assert scene.count() == 0
+
+
+async def test_a_page_ends_before_a_large_entry_that_would_not_fit(scene: Scene) -> None:
+    conversation_id = await scene.asked("m1", "m2")
+    await scene.store.answer(await scene.take(conversation_id), Draft(noise(1_000_000), "stop"))
+    page = await scene.store.after(conversation_id, 0, 10)
+    assert ([entry.offset for entry in page.entries], page.more) == ([1, 2], True)
+    assert not (await scene.store.after(conversation_id, 2, 10)).more
+
+
+async def test_a_step_of_a_megabyte_is_kept_as_it_is_and_goes_with_its_turn(scene: Scene) -> None:
+    conversation_id = await scene.asked("m1")
+    lease = await scene.take(conversation_id)
+    before = scene.count()
+    step = Returned(ToolResult("call_1", noise(1_000_000)))
+    await scene.store.note(lease, step)
+    assert scene.count() > before + 2
+    assert list(await scene.store.steps(lease)) == [step]
+    await scene.store.answer(lease, FINE)
+    assert scene.count() == before + 1
+
+
+async def test_a_text_that_no_transaction_holds_is_refused_and_changes_nothing(scene: Scene) -> None:
+    conversation_id = await scene.asked("m1")
+    lease = await scene.take(conversation_id)
+    with pytest.raises(BadInput):
+        await scene.store.answer(lease, Draft(noise(6_000_000), "stop"))
+    assert (await scene.store.answer(lease, FINE)).reply.offset == 2
+
+
+# --- faults on the way --------------------------------------------------------------------------------------------
+
+Operation: TypeAlias = Callable[[Scene, Lease], Awaitable[Any]]
+
+
+async def accept(scene: Scene, lease: Lease) -> Any:
+    return await scene.say(lease.conversation_id, "m2")
+
+
+async def answer(scene: Scene, lease: Lease) -> Any:
+    return await scene.store.answer(lease, FINE)
+
+
+async def note(scene: Scene, lease: Lease) -> Any:
+    return await scene.store.note(lease, Begun("run_1", "a@1"))
+
+
+async def everything(scene: Scene, lease: Lease) -> Any:
+    """What the operations above change."""
+    conversation = await scene.store.find("anna", lease.conversation_id)
+    page = await scene.store.after(lease.conversation_id, 0, 100)
+    steps: Any = None
+    with suppress(LeaseLost):
+        steps = list(await scene.store.steps(lease))
+    return conversation.offset, conversation.answered, [entry.offset for entry in page.entries], steps
+
+
+DONE: dict[Operation, Any] = {
+    accept: (2, 0, [1, 2], []),
+    answer: (2, 1, [1, 2], None),
+    note: (1, 0, [1], [Begun("run_1", "a@1")]),
+}
+PASSING = (Fault.THROTTLED, Fault.BROKEN, Fault.UNHEARD, Fault.CROWDED_OUT)
+
+
+@pytest.mark.parametrize("operation", DONE)
+@pytest.mark.parametrize("fault", PASSING)
+async def test_a_fault_that_passes_is_not_noticed(scene: Scene, operation: Operation, fault: Fault) -> None:
+    lease = await scene.take(await scene.asked("m1"))
+    scene.proxy.spoil("TransactWriteItems", fault)
+    await operation(scene, lease)
+    assert await everything(scene, lease) == DONE[operation]
+
+
+@pytest.mark.parametrize("operation", DONE)
+@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.BROKEN, Fault.UNHEARD])
+async def test_a_fault_that_stays_is_told_and_asking_again_does_nothing_twice(
+    scene: Scene, operation: Operation, fault: Fault
+) -> None:
+    lease = await scene.take(await scene.asked("m1"))
+    scene.proxy.spoil("TransactWriteItems", *[fault] * TRIES)
+    with pytest.raises(Unavailable):
+        await operation(scene, lease)
+    await operation(scene, lease)
+    assert await everything(scene, lease) == DONE[operation]
+
+
+async def test_an_accepted_message_whose_answer_was_lost_is_a_duplicate_the_next_time(scene: Scene) -> None:
+    conversation_id = await scene.begin()
+    scene.proxy.spoil("TransactWriteItems", *[Fault.UNHEARD] * TRIES)
+    with pytest.raises(Unavailable):
+        await scene.say(conversation_id, "m1")
+    again = await scene.say(conversation_id, "m1")
+    assert (again.offset, again.duplicate) == (1, True)
+
+
+async def test_a_lease_is_had_although_the_first_answer_was_lost(scene: Scene) -> None:
+    conversation_id = await scene.asked("m1")
+    scene.proxy.spoil("UpdateItem", Fault.UNHEARD)
+    lease = await scene.take(conversation_id)
+    assert (lease.attempt, lease.tries) == (1, 1)
+    scene.proxy.spoil("UpdateItem", Fault.UNHEARD)
+    await scene.store.fail(lease, 0)
+    again = await scene.take(conversation_id)
+    assert (again.attempt, again.failures) == (2, 1)
+    scene.proxy.spoil("UpdateItem", Fault.UNHEARD)
+    await scene.store.hand_back(again)
+    assert list(await scene.store.waiting(10)) == [conversation_id]
+
+
+async def test_a_lease_of_which_nobody_heard_runs_out(scene: Scene) -> None:
+    conversation_id = await scene.asked("m1")
+    scene.proxy.spoil("UpdateItem", *[Fault.UNHEARD] * TRIES)
+    with pytest.raises(Unavailable):
+        await scene.store.take(conversation_id, "worker")
+    assert await scene.store.take(conversation_id, "worker") is None
+    scene.clock.now += LEASE_SECONDS
+    assert (await scene.take(conversation_id)).attempt == 2
+
+
+async def test_what_was_left_of_a_batch_is_asked_for_again(scene: Scene) -> None:
+    conversation_id = await scene.asked("m1")
+    scene.proxy.spoil("BatchGetItem", Fault.HALF_DONE, Fault.HALF_DONE)
+    assert (await scene.say(conversation_id, "m1")).duplicate
+    scene.proxy.spoil("BatchWriteItem", Fault.HALF_DONE)
+    await scene.store.delete("anna", conversation_id)
+    assert scene.count() == 0
+
+
+async def test_a_batch_of_which_nothing_is_ever_done_is_told(scene: Scene) -> None:
+    conversation_id = await scene.asked("m1")
+    scene.proxy.spoil("BatchGetItem", *[Fault.HALF_DONE] * 20)
+    with pytest.raises(Unavailable):
+        await scene.say(conversation_id, "m2")
+
+
+async def test_a_conversation_that_is_always_in_use_is_told(scene: Scene) -> None:
+    conversation_id = await scene.begin()
+    scene.proxy.spoil("TransactWriteItems", *[Fault.CROWDED_OUT] * 20)
+    with pytest.raises(Unavailable):
+        await scene.say(conversation_id, "m1")
+
+
+async def test_a_message_whose_first_answer_was_lost_is_no_duplicate(scene: Scene) -> None:
+    conversation_id = await scene.begin()
+    scene.proxy.spoil("TransactWriteItems", Fault.UNHEARD)
+    assert not (await scene.say(conversation_id, "m1")).duplicate
+
+
+async def test_where_nobody_listens_it_is_told_soon(scene: Scene) -> None:
+    with pytest.raises(Unavailable):
+        async with open_dynamodb("table", endpoint_url="http://127.0.0.1:9", lease_seconds=30, most_waiting=5):
+            pass
+
+
+async def test_a_table_that_is_not_there_is_a_wrong_setting(scene: Scene) -> None:
+    with pytest.raises(ConfigError):
+        async with open_dynamodb(
+            f"{scene.cloud.settings['TABLE_NAME']}x", endpoint_url=scene.proxy.url, lease_seconds=30, most_waiting=5
+        ):
+            pass
+
+
+# --- several processes --------------------------------------------------------------------------------------------
+
+
+async def test_messages_accepted_in_two_processes_at_once_get_contiguous_offsets(scene: Scene) -> None:
+    conversation_id = await scene.begin()
+    async with scene.another() as other:
+        accepted = await asyncio.gather(
+            *(
+                store.accept(InboundMessage("anna", conversation_id, f"m{number}", "hello"))
+                for number in range(40)
+                for store in (scene.store, other)
+            )
+        )
+    assert sorted(one.offset for one in accepted if not one.duplicate) == list(range(1, 41))
+    assert sum(one.duplicate for one in accepted) == 40
+    page = await scene.store.after(conversation_id, 0, 100)
+    assert [entry.offset for entry in page.entries] == list(range(1, 41))
+
+
+async def test_of_two_processes_one_has_the_lease_and_answers_while_the_other_accepts(scene: Scene) -> None:
+    conversation_id = await scene.asked("m0")
+    async with scene.another() as other:
+        leases = await asyncio.gather(*(store.take(conversation_id, "w") for store in (scene.store, other) * 4))
+        [lease] = [one for one in leases if one is not None]
+        await asyncio.gather(
+            scene.store.answer(lease, FINE),
+            other.answer(lease, Draft("another", "stop")),
+            *(other.accept(InboundMessage("anna", conversation_id, f"m{number}", "hi")) for number in range(1, 10)),
+        )
+    entries = (await scene.store.after(conversation_id, 0, 100)).entries
+    assert [entry.offset for entry in entries] == list(range(1, 12))
+    assert sum(not isinstance(entry, Question) for entry in entries) == 1
+    assert (await scene.store.find("anna", conversation_id)).answered == 1
+
+
+async def test_the_current_conversation_is_made_once_by_two_processes(scene: Scene) -> None:
+    async with scene.another() as other:
+        found = await asyncio.gather(
+            *(store.current("anna", "websocket", "a") for store in (scene.store, other) for _ in range(5))
+        )
+    assert len({one.id for one in found}) == 1
+
+
+async def test_notes_made_in_two_processes_at_once_are_all_kept(scene: Scene) -> None:
+    async with scene.another() as other:
+        await asyncio.gather(
+            *(store.add("anna", f"k{number}", str(number)) for number in range(20) for store in (scene.store, other))
+        )
+    assert sorted(int(note.text) for note in await scene.store.of("anna", 100)) == list(range(20))
+
+
+# --- time ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_claim_that_has_run_out_does_not_count_although_it_is_still_there(scene: Scene) -> None:
+    conversation_id = await scene.asked("m1")
+    scene.clock.now += 7 * DAY
+    again = await scene.say(conversation_id, "m1")
+    assert (again.offset, again.duplicate) == (2, False)
+    assert (await scene.say(conversation_id, "m1")).offset == 2
+
+
+async def test_what_dynamodb_is_to_delete_carries_its_time_in_seconds(scene: Scene) -> None:
+    await scene.asked("m1")
+    await scene.store.sign_out("anna")
+    table = scene.cloud.settings["TABLE_NAME"]
+    items = scene.cloud.client("dynamodb").scan(TableName=table)["Items"]
+    aging = {item["sk"]["S"].partition("#")[0] for item in items if len(item.get("ttl", {}).get("N", "")) == 10}
+    assert aging == {"claim", f"{int(scene.clock.now * 1000):015}"}
+    assert list(await scene.store.signed_out_since(0)) == [SignOut("anna", int(scene.clock.now * 1000))]
+
+
+# --- deletion -----------------------------------------------------------------------------------------------------
+
+
+async def begin_deletion(scene: Scene) -> str:
+    """And break it off in the middle."""
+    conversation_id = await scene.asked("m1", "m2")
+    await scene.store.answer(await scene.take(conversation_id), SORRY)
+    scene.proxy.spoil("BatchWriteItem", *[Fault.BROKEN] * TRIES)
+    with pytest.raises(Unavailable):
+        await scene.store.delete("anna", conversation_id)
+    with pytest.raises(NotFound):
+        await scene.store.find("anna", conversation_id)
+    assert await scene.store.take(conversation_id, "worker") is None
+    assert scene.count() > 0
+    return conversation_id
+
+
+async def test_a_deletion_that_was_broken_off_goes_on_when_it_is_asked_for_again(scene: Scene) -> None:
+    conversation_id = await begin_deletion(scene)
+    with pytest.raises(NotFound):
+        await scene.store.delete("ben", conversation_id)
+    await scene.store.delete("anna", conversation_id)
+    assert scene.count() == 0
+
+
+async def test_a_deletion_that_was_broken_off_is_found_by_the_sweep(scene: Scene) -> None:
+    conversation_id = await begin_deletion(scene)
+    assert list(await scene.store.waiting(10)) == []
+    scene.clock.now += 60
+    assert list(await scene.store.waiting(10)) == [conversation_id]
+    assert await scene.store.take(conversation_id, "worker") is None
+    assert scene.count() == 0
+
+
+async def test_what_is_accepted_while_a_conversation_is_deleted_leaves_nothing_behind(scene: Scene) -> None:
+    conversation_id = await scene.asked("m1")
+    async with scene.another() as other:
+        await asyncio.gather(
+            scene.store.delete("anna", conversation_id),
+            *(other.accept(InboundMessage("anna", conversation_id, f"n{number}", "hi")) for number in range(10)),
+            return_exceptions=True,
+        )
+    with pytest.raises(NotFound):
+        await scene.say(conversation_id, "late")
+    assert scene.count() == 0
+
+
+@pytest.mark.parametrize("odd", ["", "x" * 5_000, "é#" * 2_000])
+async def test_an_id_that_nobody_was_given_is_not_found(scene: Scene, odd: str) -> None:
+    for asked in (scene.store.find("anna", odd), scene.say(odd, "m1"), scene.store.delete("anna", odd)):
+        with pytest.raises(NotFound):
+            await asked
+    assert await scene.store.take(odd, "worker") is None
+    assert (await scene.store.after(odd, 0, 10)).entries == ()
+    with pytest.raises(NotFound):
+        await scene.store.version(odd, odd)
