@@ -22,8 +22,9 @@ run: $(VENV)/.ready ## run the server: make run PORT=9001 DATA_DIR=/some/dir
 dev: $(VENV)/.dev ## run the server, and again after each change of its source
 	@exec $(BIN)/watchfiles --filter python '$(BIN)/python -m server serve' server
 
-test: $(VENV)/.dev $(VENV)/ministack/.ready ## run all tests
-	@$(BIN)/python -m pytest $(ARGS)
+WORKERS ?= 4
+test: $(VENV)/.dev $(VENV)/ministack/.ready ## run all tests, several at the same time: make test WORKERS=8
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) $(ARGS)
 
 check: $(VENV)/.dev $(VENV)/ministack/.ready ## formatting, lint, types, the direction of imports, AWS templates
 	$(BIN)/ruff format --check .

@@ -16,8 +16,9 @@ from server.assistant.definition import is_prefix
 from server.assistant.files import read_shipped
 from server.entrypoints.logs import configure_logs
 from server.errors import ServerError
+from server.model import Definition
 from server.settings import Settings, read_settings
-from server.wiring import open_mirror, open_office
+from server.wiring import open_mirror, open_office, unknown_tools
 
 REFUSED = 2
 
@@ -39,6 +40,12 @@ def stage(word: str) -> str:
     if is_prefix(word) or word == SHIPPED:
         raise argparse.ArgumentTypeError(f"{word!r} reads as a version; take another name")
     return word
+
+
+def note_unknown_tools(definition: Definition) -> None:
+    """They may be there one day, or in another server of yours; so it is no reason to refuse."""
+    if unknown := unknown_tools(definition.tools):
+        print(f"Note: the server has no tool {', '.join(unknown)}, and does without.", file=sys.stderr)
 
 
 def run(options: argparse.ArgumentParser, act: Act, arguments: Sequence[str] | None) -> int:

@@ -17,6 +17,7 @@ from server.model import Definition
 
 async def create(desk: Desk, given: argparse.Namespace, ink: Ink) -> Report:
     definition = named(given.definition, desk.shipped)
+    command.note_unknown_tools(definition)
     return of_change(await desk.create(definition), ink, did="created", dry_run=desk.dry_run)
 
 

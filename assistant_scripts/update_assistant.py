@@ -15,6 +15,7 @@ from server.assistant.files import read_definition
 
 async def update(desk: Desk, given: argparse.Namespace, ink: Ink) -> Report:
     definition = read_definition(given.file)
+    command.note_unknown_tools(definition)
     return of_change(await desk.update(definition), ink, did="updated", dry_run=desk.dry_run)
 
 

@@ -8,8 +8,8 @@ The flow, and where each step lives:
     the door      inbox/         accepted once, durable, then acknowledged
     the queue     backends/      the log is the queue; the bell only says that there is work
     the turn      turns/         the oldest unanswered question, leased, answered, stored
-    the model     assistant/     a prompt -> words
+    the model     assistant/     a prompt -> words, and the tools it wants
     the way out   delivery/      events -> every socket of the person
 
-`model.py` holds the values in between, `ports.py` the seams, `wiring.py` puts it together.
+`model/` holds the values in between, `ports/` the seams, `wiring/` puts it together.
 """

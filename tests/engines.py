@@ -11,6 +11,7 @@ import httpx2
 import openai
 
 from server.assistant.client import connect
+from server.assistant.limits import Limits
 from server.assistant.polling.poller import Poller
 from server.assistant.responses import Abilities, ResponsesEngine
 from server.assistant.threads import ThreadsEngine
@@ -35,8 +36,9 @@ from server.settings import read_settings
 from server.wiring.engines import make_poller
 from tests.fakes.openai_server import FakeOpenAI, Recorded, openai_server
 
-SILENCE_SECONDS = 0.4
-LIMITS: dict[str, Any] = {"model": "gpt-6.1-sol", "context_tokens": 8_000, "max_output_tokens": 512}
+# Longer than the double takes to read OpenAI's description.
+SILENCE_SECONDS = 2.0
+LIMITS = Limits("gpt-6.1-sol", context_tokens=8_000, max_output_tokens=512)
 WEATHER = {
     "type": "function",
     "name": "weather",
@@ -53,7 +55,7 @@ class OneTool(Tools):
         pass
 
     def functions(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        return [WEATHER for _ in names]
+        return [WEATHER for name in names if name == "weather"]
 
     def size(self, names: Sequence[str]) -> int:
         return 200 * len(names)
@@ -70,11 +72,11 @@ MakeEngine: TypeAlias = Callable[[openai.AsyncOpenAI], Engine]
 
 def responses(client: openai.AsyncOpenAI) -> Engine:
     abilities = Abilities(background=True)
-    return ResponsesEngine(client, OneTool(), hasty_poller(), abilities=abilities, **LIMITS)
+    return ResponsesEngine(client, OneTool(), hasty_poller(), LIMITS, abilities)
 
 
 def threads(client: openai.AsyncOpenAI) -> Engine:
-    return ThreadsEngine(client, OneTool(), hasty_poller(), **LIMITS)
+    return ThreadsEngine(client, OneTool(), hasty_poller(), LIMITS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.scalarstring import LiteralScalarString
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString
 
 from server.errors import BadInput
 from server.model import Definition, Exchange, Overrides, RunMode
@@ -58,7 +58,7 @@ Channel = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class Example(Strict):
@@ -155,6 +155,8 @@ def shortened(value: Any) -> str:
 def write(one: Definition) -> str:
     """As a file that reads as the same definition."""
     content: dict[str, Any] = {name: getattr(one, name) for name in SHORT if getattr(one, name) not in (None, "")}
+    if one.description:
+        content["description"] = block(one.description)
     if one.tools:
         content["tools"] = list(one.tools)
     if one.examples:
@@ -177,10 +179,12 @@ def differences(part: Overrides) -> Iterator[tuple[str, Any]]:
 
 
 def block(text: str) -> str:
-    """Line by line where it has several, so that a difference shows as lines."""
+    """Line by line where it has several, so that a difference shows as lines; what YAML would change, escaped."""
     lines = text.split("\n")
-    plain = all(line.isprintable() and line == line.rstrip() for line in lines)
-    return LiteralScalarString(text + "\n") if len(lines) > 1 and plain else text
+    if not all(line.isprintable() and line == line.rstrip() for line in lines):
+        escaped: str = DoubleQuotedScalarString(text)
+        return escaped
+    return LiteralScalarString(text + "\n") if len(lines) > 1 else text
 
 
 def read_definition(path: Path) -> Definition:

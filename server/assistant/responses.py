@@ -13,14 +13,14 @@ import msgspec
 import openai
 
 from server.assistant import output
-from server.assistant.definition import size_of
 from server.assistant.faults import provider_errors
+from server.assistant.limits import Limits
 from server.assistant.output import Output, StreamReader
 from server.assistant.polling.hints import poll_after
 from server.assistant.polling.poller import OVER, Poll, Poller
 from server.assistant.tools.toolbox import Tools
 from server.errors import NotFound, Unavailable
-from server.model import Assistant, Definition, Finished, Prompt, RunBegun, RunEvent, ToolsWanted, Window, Words
+from server.model import Assistant, Finished, Prompt, RunBegun, RunEvent, ToolsWanted, Window, Words
 
 NO_REPLY = {"failed", "cancelled", "expired"}
 
@@ -43,11 +43,8 @@ class ResponsesEngine:
         client: openai.AsyncOpenAI,
         tools: Tools,
         poller: Poller,
-        *,
+        limits: Limits,
         abilities: Abilities,
-        model: str,
-        context_tokens: int,
-        max_output_tokens: int,
     ) -> None:
         # Looked up here, because the SDK imports a good part of itself for it, and the first turn should not wait.
         self._stream = client.responses.with_streaming_response.create
@@ -55,17 +52,10 @@ class ResponsesEngine:
         self._tools = tools
         self._poller = poller
         self._abilities = abilities
-        self._model = model
-        self._context_tokens = context_tokens
-        self._max_output_tokens = max_output_tokens
+        self._limits = limits
 
     def window(self, assistant: Assistant) -> Window:
-        definition = assistant.definition
-        preamble = size_of(definition) + self._tools.size(definition.tools)
-        return Window(self._context_tokens - self._longest(definition), preamble)
-
-    def _longest(self, definition: Definition) -> int:
-        return min(definition.max_output_tokens or self._max_output_tokens, self._max_output_tokens)
+        return self._limits.window(assistant, self._tools)
 
     def respond(self, prompt: Prompt) -> AsyncGenerator[RunEvent]:
         if prompt.handle is not None:
@@ -87,7 +77,7 @@ class ResponsesEngine:
     # --- streamed ---
 
     async def _streamed(self, prompt: Prompt) -> AsyncGenerator[RunEvent]:
-        reader = StreamReader(self._longest(prompt.assistant.definition))
+        reader = StreamReader(self._limits.longest(prompt.assistant.definition))
         options = {"store": False, "stream_options": {"include_obfuscation": False}}
         with provider_errors():
             # As `extra_body`, because the SDK would look at each part of each earlier message on its way.
@@ -161,28 +151,28 @@ class ResponsesEngine:
         words, refused = output.words_of(run)
         if words:
             yield Words(words)
-        yield output.end_of(run, self._longest(prompt.assistant.definition), refused=refused)
+        yield output.end_of(run, self._limits.longest(prompt.assistant.definition), refused=refused)
 
     # --- the request ---
 
     def _request(self, prompt: Prompt) -> dict[str, Any]:
         definition = prompt.assistant.definition
         request: dict[str, Any] = {
-            "model": definition.model or self._model,
+            "model": self._limits.model_of(definition),
             "instructions": definition.instructions,
             "input": list(items(prompt)),
-            "max_output_tokens": self._longest(definition),
+            "max_output_tokens": self._limits.longest(definition),
             "metadata": {"run_id": f"{prompt.run_id}.{len(prompt.rounds)}", "assistant": prompt.assistant.label},
             "safety_identifier": hashlib.sha256(prompt.person.encode()).hexdigest(),
         }
         if definition.temperature is not None:
             request["temperature"] = definition.temperature
-        if definition.tools:
-            request |= self._tooling(definition, last=prompt.last)
+        if functions := self._tools.functions(definition.tools):
+            request |= self._tooling(functions, last=prompt.last)
         return request
 
-    def _tooling(self, definition: Definition, *, last: bool) -> dict[str, Any]:
-        tooling: dict[str, Any] = {"tools": self._tools.functions(definition.tools)}
+    def _tooling(self, functions: list[dict[str, Any]], *, last: bool) -> dict[str, Any]:
+        tooling: dict[str, Any] = {"tools": functions}
         if last:
             tooling["tool_choice"] = "none"
         if self._abilities.reasoning:

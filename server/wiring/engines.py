@@ -9,6 +9,7 @@ from random import Random
 import openai
 
 from server.assistant.client import connect, connect_azure
+from server.assistant.limits import Limits
 from server.assistant.local_model import LocalModel, find_gguf
 from server.assistant.polling.bucket import TokenBucket
 from server.assistant.polling.clock import MonotonicClock
@@ -46,24 +47,11 @@ async def open_provider(settings: Settings, tools: Tools, metrics: Metrics, stac
 
 def make_engine(settings: Settings, client: openai.AsyncOpenAI, tools: Tools, metrics: Metrics) -> Engine:
     poller = make_poller(settings, metrics)
+    limits = Limits(settings.model, settings.context_tokens, settings.max_output_tokens)
     if settings.engine == "threads":
-        return ThreadsEngine(
-            client,
-            tools,
-            poller,
-            model=settings.model,
-            context_tokens=settings.context_tokens,
-            max_output_tokens=settings.max_output_tokens,
-        )
-    return ResponsesEngine(
-        client,
-        tools,
-        poller,
-        abilities=Abilities(background=settings.has_background, reasoning=settings.is_openai),
-        model=settings.model,
-        context_tokens=settings.context_tokens,
-        max_output_tokens=settings.max_output_tokens,
-    )
+        return ThreadsEngine(client, tools, poller, limits)
+    abilities = Abilities(background=settings.has_background, reasoning=settings.is_openai)
+    return ResponsesEngine(client, tools, poller, limits, abilities)
 
 
 def connect_provider(settings: Settings) -> openai.AsyncOpenAI:
@@ -84,15 +72,12 @@ async def open_embedded_model(settings: Settings, tools: Tools, metrics: Metrics
     client = await stack.enter_async_context(
         connect(model.base_url, model.api_key, silence_seconds=settings.provider_silence_in_seconds)
     )
-    engine = ResponsesEngine(
-        client,
-        tools,
-        make_poller(settings, metrics),
-        abilities=Abilities(),
-        model=model.name,
-        context_tokens=min(LOCAL_CONTEXT_TOKENS, model.window_tokens),
-        max_output_tokens=min(settings.max_output_tokens, LOCAL_OUTPUT_TOKENS),
+    limits = Limits(
+        model.name,
+        min(LOCAL_CONTEXT_TOKENS, model.window_tokens),
+        min(settings.max_output_tokens, LOCAL_OUTPUT_TOKENS),
     )
+    engine = ResponsesEngine(client, tools, make_poller(settings, metrics), limits, Abilities())
     return Provider(engine, None, model.name)
 
 

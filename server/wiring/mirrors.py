@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from server.assistant.mirror import Mirror
-from server.errors import ConfigError
 from server.settings import Settings
 from server.wiring.engines import connect_provider
 
@@ -14,10 +13,8 @@ from server.wiring.engines import connect_provider
 @asynccontextmanager
 async def open_mirror(settings: Settings) -> AsyncIterator[Mirror | None]:
     """None where the engine needs no objects at the provider."""
-    if settings.engine != "threads":
+    if settings.engine == "threads":
+        async with connect_provider(settings) as client:
+            yield Mirror(client, settings.model)
+    else:
         yield None
-        return
-    if settings.uses_embedded_model:
-        raise ConfigError("ENGINE=threads needs a provider; set OPENAI_BASE_URL and OPENAI_API_KEY.")
-    async with connect_provider(settings) as client:
-        yield Mirror(client, settings.model)

@@ -61,6 +61,8 @@ async def open_office(settings: Settings) -> AsyncIterator[Store]:
     """The store alone, beside a server that may be running. Raises `ConfigError` where there is none to share."""
     if settings.backend == "memory":
         raise ConfigError("BACKEND=memory keeps everything inside the server; there is nothing to work on from here.")
+    if not settings.database_url.get_secret_value():
+        make_data_dir(settings)
     async with AsyncExitStack() as stack:
         if settings.backend == "aws":
             yield await open_aws_store(settings, stack)
@@ -70,7 +72,7 @@ async def open_office(settings: Settings) -> AsyncIterator[Store]:
 
 def lock_data_dir(settings: Settings, stack: AsyncExitStack) -> None:
     """The system lets go of the lock when the process ends, however it ends."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_data_dir(settings)
     lock = FileLock(settings.data_dir / "server.lock")
     try:
         stack.enter_context(lock.acquire(timeout=0))
@@ -78,3 +80,7 @@ def lock_data_dir(settings: Settings, stack: AsyncExitStack) -> None:
         raise ConfigError(
             f"Another server works on DATA_DIR={settings.data_dir}; stop it, or give this one a folder of its own."
         ) from None
+
+
+def make_data_dir(settings: Settings) -> None:
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -14,9 +15,18 @@ from server.ports import Notes
 from server.settings import Settings
 from server.wiring.stores import Store
 
+EVERYWHERE = (current_time, remember, recall)
+ALL = (*EVERYWHERE, get_inventory)
+
+
+def unknown_tools(names: Sequence[str]) -> list[str]:
+    """Those that no server of ours has, however it is set up."""
+    known = {tool.name for tool in ALL}
+    return [name for name in names if name not in known]
+
 
 async def open_tools(settings: Settings, store: Store, stack: AsyncExitStack) -> Tools:
-    tools = [current_time, remember, recall]
+    tools = list(EVERYWHERE)
     given: dict[Any, object] = {Notes: store}
     if settings.inventory_url:
         given[Inventory] = await stack.enter_async_context(Inventory(settings.inventory_url))

@@ -140,6 +140,16 @@ async def test_tools_wanted_in_the_last_round_are_told_of_all_the_same(bench: Be
     assert [call.id for call in wanted_of(events).calls] == ["call_2"]
 
 
+async def test_tools_that_are_not_there_are_not_told_of(bench: Bench) -> None:
+    definition = replace(bench.assistant.definition, tools=("teleport",))
+    prompt = bench.prompt(assistant=replace(bench.assistant, definition=definition), last=True)
+
+    await bench.run(prompt)
+
+    asked = [one.body for one in bench.requests if isinstance(one.body, dict)]
+    assert not [body for body in asked if body.get("tools") or "tool_choice" in body]
+
+
 # --- runs that outlive us -----------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,4 @@
-"""A server that dies again and again under load.
-
-`KILLS` and `STOPS` in the environment ask for other numbers of deaths and of orderly ends, `SEED` for one run again.
-"""
+"""A server that dies again and again under load."""
 
 from __future__ import annotations
 
@@ -57,7 +54,6 @@ class Storm:
     busy: int = 0
     slowest_end: float = 0
     births: list[float] = field(default_factory=list)
-    deaths: list[float] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     async def rage(self, ends: int, end: End) -> None:
@@ -66,7 +62,6 @@ class Storm:
                 await asyncio.sleep(self.random.uniform(*LIFE_SECONDS))
                 self.busy += self.is_busy()
                 began = time.monotonic()
-                self.deaths.append(time.time())
                 await end(server)
                 self.slowest_end = max(self.slowest_end, time.monotonic() - began)
             self._read(server)
@@ -166,7 +161,6 @@ def questions(logs: Sequence[Kept]) -> list[Question]:
 
 
 def odd_replies(log: Kept, births: Sequence[float]) -> list[Reply]:
-    """Those that are anything but the echo of their question, or the error after too many deaths."""
     asked = {question.offset: question for question in questions([log])}
     replies = [entry for entry in log.entries if isinstance(entry, Reply)]
     return [

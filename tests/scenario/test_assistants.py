@@ -135,3 +135,31 @@ async def test_the_threads_engine_has_its_object_at_the_provider(provider: FakeO
     provider.assistants_gone = True
     code, _, errors = await run_module("assistant_scripts.create_assistant", "debate", data_dir=tmp_path, **settings)
     assert (code, "does not serve Assistants" in errors) == (2, True)
+
+
+async def test_the_threads_engine_runs_the_object_that_the_scripts_made(
+    start: Start, provider: FakeOpenAI, tmp_path: Path
+) -> None:
+    settings = {"ENGINE": "threads", "OPENAI_BASE_URL": provider.base_url, "OPENAI_API_KEY": "sk-test-canary"}
+    output = await script("create_assistant", write(tmp_path, KIND), "--json", data_dir=tmp_path, **settings)
+    made = json.loads(output)["providerId"]
+    async with start(ENGINE="threads", ASSISTANT_ID="support") as server, client(server) as anna:
+        reply = await anna.ask("hello")
+        assert (reply["error"], reply["message"]) == (False, "You said: hello")
+    begun = [one.body for one in provider.requests if one.method == "POST" and one.path.endswith("/runs")]
+    assert [one["assistant_id"] for one in begun] == [made]
+
+
+async def test_an_assistant_can_be_made_before_the_first_server_was_started(tmp_path: Path) -> None:
+    code, output, errors = await run_module(
+        "assistant_scripts.create_assistant", "debate", data_dir=tmp_path, DATA_DIR=tmp_path / "new" / "folder"
+    )
+    assert (code, errors) == (0, "")
+    assert output.splitlines()[-1] == "ASSISTANT_ID=debate@dev"
+
+
+async def test_a_tool_that_no_server_has_is_pointed_out(tmp_path: Path) -> None:
+    write(tmp_path, KIND + "tools: [current_tme, recall]\n")
+    code, output, errors = await run_module("assistant_scripts.create_assistant", "support.yaml", data_dir=tmp_path)
+    assert (code, output.splitlines()[-1]) == (0, "ASSISTANT_ID=support@dev")
+    assert errors == "Note: the server has no tool current_tme, and does without.\n"

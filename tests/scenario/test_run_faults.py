@@ -35,8 +35,8 @@ REASONS = {
 }
 # These runs came to nothing, and another one has to be paid for.
 FRUITLESS = {Fault.FAILED, Fault.FAILED_RATE_LIMITED, Fault.ERROR_EVENT, Fault.VANISHED, Fault.EXPIRED}
-# The answer breaks off, and with it a streamed run; of any other nobody can say whether it is there, unless the provider
-# can be asked for the runs of a thread.
+# The answer breaks off, and with it a streamed run; of any other nobody can say whether it is there, unless the
+# provider can be asked for the runs of a thread.
 IN_DOUBT = {
     *(Fault.LOST_BY_RESET, Fault.LOST_BY_STALL),
     *(Fault.STALL, Fault.RESET, Fault.EOF, Fault.MALFORMED_JSON),

@@ -147,11 +147,17 @@ async def test_it_is_logged_once_however_often_it_is_looked_for(
     assert capsys.readouterr().out.count("assistant_not_found") == 1
 
 
-async def test_what_comes_to_be_is_found(catalog: StoredCatalog, shop: Shop, clock: Clock) -> None:
+async def test_what_comes_to_be_is_found_and_what_goes_again_is_logged_again(
+    catalog: StoredCatalog, shop: Shop, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert await instructions(catalog, "support") == "Help."
     await shop.publish(NEW)
     clock.now += 1
     assert await instructions(catalog, "support") == "New."
+    await shop.forget_assistant("support")
+    clock.now += 1
+    assert await instructions(catalog, "support") == "Help."
+    assert capsys.readouterr().out.count("assistant_not_found") == 2
 
 
 async def test_a_promotion_is_seen_within_a_second_and_no_version_is_fetched_twice(
@@ -217,7 +223,7 @@ async def test_a_conversation_can_be_begun_with_what_is_there(catalog: StoredCat
     await shop.publish(OLD, "prod")
     for reference in ("assistant", "debate", "support@prod"):
         await catalog.check(reference)
-    for reference in ("support", "gone", "", "asst_abc"):
+    for reference in ("support", "debate@prod", "gone", "", "asst_abc"):
         with pytest.raises(NotFound) as refused:
             await catalog.check(reference)
         assert refused.value.code == "unknown_assistant"
@@ -251,6 +257,10 @@ async def test_the_providers_object_comes_with_the_alias_or_from_any_of_the_name
     assert (await catalog.find("support", "websocket")).provider_id == "asst_dev"
     assert (await catalog.find(label, "websocket")).provider_id == "asst_dev"
     assert (await catalog.find("debate", "websocket")).provider_id is None
+    await shop.publish(OLD, "dev", "asst_late")
+    await shop.roll_back("support", "dev")
+    clock.now += 1
+    assert (await catalog.find(label, "websocket")).provider_id == "asst_dev"
 
 
 async def test_what_is_remembered_is_bounded(catalog: StoredCatalog) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from server.assistant.definition import canonical, definition_of, on_channel, version_of
@@ -18,7 +18,11 @@ from server.model import Definition, Exchange, Overrides
 SMALL = "name: support\ninstructions: Be kind.\n"
 
 words = st.text(min_size=1, max_size=200).map(str.strip).filter(bool)
-lines = st.lists(st.sampled_from(["", "  indented", "plain", "- item: x", "# no comment", "'quoted\"", "tail  ", "ü"]))
+lines = st.lists(
+    st.sampled_from(
+        ["", "  indented", "plain", "- item: x", "# no comment", "'quoted\"", "tail  ", "ü", "0\x850", "\t"]
+    )
+)
 prose = st.one_of(words, lines.map("\n".join).map(str.strip).filter(bool))
 temperatures = st.none() | st.floats(0, 2)
 limits = st.none() | st.integers(16, 10**6)
@@ -35,7 +39,7 @@ definitions = st.builds(
     Definition,
     name=st.from_regex(r"[a-z][a-z0-9_-]{0,63}", fullmatch=True).filter(lambda name: not name.startswith("asst_")),
     instructions=prose,
-    description=st.sampled_from(["", "yes", "null", "What: it does #1"]),
+    description=st.sampled_from(["", "yes", "null", "What: it does #1", "next\x85line", "- \u2028x"]),
     examples=st.lists(st.builds(Exchange, prose, prose), max_size=3).map(tuple),
     tools=st.lists(st.sampled_from(["current_time", "recall", "no"]), unique=True).map(tuple),
     model=st.sampled_from([None, "gpt-6-luna", "1.0"]),
@@ -46,6 +50,8 @@ definitions = st.builds(
 )
 
 
+@example(Definition(name="a", instructions="0\x850"))
+@settings(deadline=None)
 @given(definitions)
 def test_a_definition_comes_back_from_its_json_and_from_its_file(definition: Definition) -> None:
     assert definition_of(canonical(definition)) == definition

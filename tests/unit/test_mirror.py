@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from assistant_scripts.desk import Desk
 from server.assistant.client import connect
 from server.assistant.mirror import Mirror
+from server.backends.memory import MemoryStore
 from server.errors import ProviderFailed
 from server.model import Definition
 from tests.fakes.openai_server import FakeOpenAI, openai_server
@@ -56,3 +58,10 @@ async def test_a_server_without_assistants_is_a_clear_error(mirror: Mirror, prov
         with pytest.raises(ProviderFailed, match=r"127\.0\.0\.1 does not serve Assistants.*2026-08-26"):
             await mirror.put(known, OLD, "1")
     await mirror.delete(made)
+
+
+async def test_a_dry_run_makes_no_object(mirror: Mirror, provider: FakeOpenAI) -> None:
+    store = MemoryStore(lease_seconds=30, most_waiting=5)
+    desk = Desk(store, mirror, {}, stage="dev", dry_run=True)
+    assert (await desk.create(OLD)).provider_id is None
+    assert provider.requests == []

@@ -12,8 +12,8 @@ import openai
 
 from server.assistant import output
 from server.assistant.catalog import PROVIDERS_OWN
-from server.assistant.definition import size_of
 from server.assistant.faults import provider_errors
+from server.assistant.limits import Limits
 from server.assistant.polling.poller import OVER, Poller
 from server.assistant.threads.api import MOST_MESSAGES, ThreadsApi
 from server.assistant.threads.objects import ACTIVE, NO_REPLY, Run, end_of, failure_of, run_of, words_of
@@ -50,25 +50,15 @@ class ThreadsEngine:
         client: openai.AsyncOpenAI,
         tools: Tools,
         poller: Poller,
-        *,
-        model: str,
-        context_tokens: int,
-        max_output_tokens: int,
+        limits: Limits,
     ) -> None:
         self._api = ThreadsApi(client)
         self._tools = tools
         self._poller = poller
-        self._model = model
-        self._context_tokens = context_tokens
-        self._max_output_tokens = max_output_tokens
+        self._limits = limits
 
     def window(self, assistant: Assistant) -> Window:
-        definition = assistant.definition
-        preamble = size_of(definition) + self._tools.size(definition.tools)
-        return Window(self._context_tokens - self._longest(definition), preamble)
-
-    def _longest(self, definition: Definition) -> int:
-        return min(definition.max_output_tokens or self._max_output_tokens, self._max_output_tokens)
+        return self._limits.window(assistant, self._tools)
 
     async def respond(self, prompt: Prompt) -> AsyncGenerator[RunEvent]:
         if prompt.assistant.provider_id is None:
@@ -235,15 +225,16 @@ class ThreadsEngine:
 
     def _version(self, definition: Definition, *, last: bool) -> dict[str, Any]:
         """All that the provider's copy of the definition may say otherwise by now."""
+        tools = [nested(function) for function in self._tools.functions(definition.tools)]
         version: dict[str, Any] = {
-            "model": definition.model or self._model,
+            "model": self._limits.model_of(definition),
             "instructions": definition.instructions,
-            "tools": [nested(function) for function in self._tools.functions(definition.tools)],
-            "max_completion_tokens": max(self._longest(definition), LEAST_OUTPUT_TOKENS),
+            "tools": tools,
+            "max_completion_tokens": max(self._limits.longest(definition), LEAST_OUTPUT_TOKENS),
         }
         if definition.temperature is not None:
             version["temperature"] = definition.temperature
-        if last and definition.tools:
+        if last and tools:
             version["tool_choice"] = "none"
         return version
 
