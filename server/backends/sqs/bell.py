@@ -81,6 +81,11 @@ class SqsBell:
         self._held.discard(ring)
         await asyncio.gather(*(self._try(self._queue.delete(receipt), ring) for receipt in ring.receipts))
 
+    @property
+    def delayed(self) -> int:
+        """Rings that are not due yet."""
+        return len(self._later)
+
     async def close(self) -> None:
         """What is on loan still is given back."""
         for timer in self._later.values():
