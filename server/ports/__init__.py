@@ -23,6 +23,7 @@ from server.ports.delivery import (
     Connections,
     Delivery,
     Pusher,
+    Ring,
     Verifier,
 )
 from server.ports.office import (
@@ -46,6 +47,7 @@ __all__ = [
     "Log",
     "Notes",
     "Pusher",
+    "Ring",
     "Runs",
     "SignOuts",
     "Toolbox",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from server.model import (
@@ -20,15 +20,28 @@ class Verifier(Protocol):
         ...
 
 
+class Ring(Protocol):
+    """One conversation has work. Where others listen too, it is on loan to who heard it: none of them hears of the
+    conversation until it is done, but all may, within 45 s, if the process that heard it is gone.
+    """
+
+    @property
+    def conversation_id(self) -> str: ...
+
+    async def done(self) -> None:
+        """Never raises: at worst it is heard once more."""
+        ...
+
+
 class Bell(Protocol):
     """Says that a conversation has work, and nothing else. Rings may be lost, doubled, late or out of order."""
 
     async def ring(self, conversation_id: str, delay: float = 0) -> None:
-        """`delay` is seconds."""
+        """`delay` is seconds. What this process itself has on loan is heard by it at once."""
         ...
 
-    def rings(self) -> AsyncIterator[str]:
-        """Conversation ids, for ever."""
+    def rings(self) -> AsyncGenerator[Ring]:
+        """For ever. Closing it gives back what was not yet heard."""
         ...
 
 

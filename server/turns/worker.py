@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 
 import structlog
 
 from server.errors import LeaseLost, ServerError
 from server.model import Lease
-from server.ports import Bell, Leases, Log
+from server.ports import Bell, Leases, Log, Ring
 from server.turns.runner import Runner
 
 logger = structlog.get_logger()
@@ -34,29 +35,34 @@ class Worker:
         self._working: dict[str, asyncio.Task[None]] = {}
         self._rung_again: set[str] = set()
         self._held: dict[str, Lease] = {}
+        self._finding: list[asyncio.Task[None]] = []
         self._draining = False
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._sweep())
             tasks.create_task(self._renew())
-            async for conversation_id in self._bell.rings():
-                if self._draining:
-                    continue
-                if conversation_id in self._working:
-                    self._rung_again.add(conversation_id)
-                    tasks.create_task(self._look_up(conversation_id))
-                    continue
-                await self._slots.acquire()
-                self._working[conversation_id] = tasks.create_task(self._work(conversation_id))
+            self._finding = [tasks.create_task(self._sweep()), tasks.create_task(self._listen(tasks))]
 
     async def drain(self, seconds: float) -> None:
         """Begin nothing new, and wait for the turns under way, but not for longer than that."""
         self._draining = True
+        for task in self._finding:
+            task.cancel()
         if self._working:
             await asyncio.wait(list(self._working.values()), timeout=seconds)
 
-    async def _work(self, conversation_id: str) -> None:
+    async def _listen(self, tasks: asyncio.TaskGroup) -> None:
+        async with aclosing(self._bell.rings()) as rings:
+            async for ring in rings:
+                if ring.conversation_id in self._working:
+                    self._rung_again.add(ring.conversation_id)
+                    tasks.create_task(self._look_up(ring))
+                    continue
+                await self._slots.acquire()
+                self._working[ring.conversation_id] = tasks.create_task(self._work(ring))
+
+    async def _work(self, ring: Ring) -> None:
+        conversation_id = ring.conversation_id
         try:
             await self._turns_of(conversation_id)
         except LeaseLost:
@@ -67,9 +73,18 @@ class Worker:
         finally:
             self._slots.release()
             del self._working[conversation_id]
-        if conversation_id in self._rung_again:
-            self._rung_again.discard(conversation_id)
-            await self._bell.ring(conversation_id)
+            await self._let_go(ring)
+
+    async def _let_go(self, ring: Ring) -> None:
+        await ring.done()
+        if ring.conversation_id not in self._rung_again:
+            return
+        self._rung_again.discard(ring.conversation_id)
+        try:
+            await self._bell.ring(ring.conversation_id)
+        except ServerError as error:
+            # The sweep will find it.
+            logger.warning("ring_failed", conversation=ring.conversation_id, code=error.code)
 
     async def _turns_of(self, conversation_id: str) -> None:
         lease = await self._leases.take(conversation_id, self._owner)
@@ -95,6 +110,7 @@ class Worker:
         try:
             async with asyncio.timeout(HAND_BACK_SECONDS):
                 await self._leases.hand_back(lease)
+            self._rung_again.add(lease.conversation_id)
         except (ServerError, TimeoutError):
             logger.info("hand_back_failed", conversation=lease.conversation_id)
 
@@ -115,11 +131,12 @@ class Worker:
             for lease in list(self._held.values()):
                 await self._renew_one(lease)
 
-    async def _look_up(self, conversation_id: str) -> None:
+    async def _look_up(self, ring: Ring) -> None:
         """A ring for a conversation that is being worked on may mean that its turn was cancelled."""
-        lease = self._held.get(conversation_id)
+        lease = self._held.get(ring.conversation_id)
         if lease is not None:
             await self._renew_one(lease)
+        await ring.done()
 
     async def _renew_one(self, lease: Lease) -> None:
         try:

@@ -11,12 +11,13 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from infra.cluster.rights import policies_of
 from server.backends.dynamodb import keys, open_dynamodb, values
 from server.backends.dynamodb.items import encode_item
 from server.errors import BadInput, ConfigError, LeaseLost, NotFound, Unavailable
 from server.model import Begun, Draft, InboundMessage, Lease, Question, Returned, SignOut, ToolResult
 from tests.fakes.faulty_dynamodb import Fault
-from tests.ministack import Cloud, policies_of
+from tests.ministack import Cloud
 from tests.unit.dynamodb_scene import LEASE_SECONDS, Scene, open_scene
 
 FINE = Draft("fine", "stop")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import replace
 
 from server.backends.memory import MemoryStore
@@ -115,6 +116,18 @@ async def test_a_worker_that_is_stopped_hands_its_turn_back() -> None:
     lease = await scene.store.take(accepted.conversation_id, "another")
     assert lease is not None
     assert (lease.tries, lease.failures) == (2, 0)
+
+
+async def test_a_worker_that_drains_leaves_new_work_and_what_it_hands_back_to_others() -> None:
+    scene = Scene(hang)
+    async with scene.working():
+        begun = await scene.say()
+        await scene.words()
+        await scene.worker.drain(0)
+        await scene.bell.ring("another")
+    rings = scene.bell.rings()
+    async with asyncio.timeout(5), aclosing(rings):
+        assert [(await anext(rings)).conversation_id for _ in range(2)] == ["another", begun.conversation_id]
 
 
 async def test_a_turn_whose_lease_was_lost_stops() -> None:

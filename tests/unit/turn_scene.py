@@ -29,6 +29,7 @@ from server.model import (
     Window,
     Words,
 )
+from server.ports import Bell
 from server.turns.runner import Runner
 from server.turns.speaker import Speaker
 from server.turns.worker import Worker
@@ -130,6 +131,7 @@ class Scene:
         self,
         *runs: Run,
         store: MemoryStore | None = None,
+        bell: Bell | None = None,
         deadline: float = 5,
         lease: float = 30,
         most_rounds: int = 3,
@@ -137,7 +139,7 @@ class Scene:
         **tools: Tool,
     ) -> None:
         self.store = store or MemoryStore(lease_seconds=lease, most_waiting=100)
-        self.bell = MemoryBell()
+        self.bell: Bell = bell or MemoryBell()
         self.engine = ScriptedEngine(*runs)
         self.heard = Heard()
         self.catalog = OneAssistant()

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRing:
+    conversation_id: str
+
+    async def done(self) -> None:
+        """Nobody else listens."""
 
 
 class MemoryBell:
@@ -23,11 +32,11 @@ class MemoryBell:
         self._due[conversation_id] = None
         self._rung.set()
 
-    async def rings(self) -> AsyncIterator[str]:
+    async def rings(self) -> AsyncGenerator[MemoryRing]:
         while True:
             await self._rung.wait()
             while self._due:
                 conversation_id = next(iter(self._due))
                 del self._due[conversation_id]
-                yield conversation_id
+                yield MemoryRing(conversation_id)
             self._rung.clear()
