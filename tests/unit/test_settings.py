@@ -81,6 +81,7 @@ def test_a_wrong_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"ALLOWED_ORIGINS": "https://a.example,*"}, {"UNSAFE_ANY_ORIGIN": "true"}),
         ({"COGNITO_USER_POOL_ID": "eu-west-1_AbC"}, {"COGNITO_CLIENT_IDS": "abc"}),
         ({"COGNITO_CLIENT_IDS": "abc"}, {"COGNITO_USER_POOL_ID": "eu-west-1_AbC"}),
+        ({"BACKEND": "aws"}, {"TABLE_NAME": "switchboard"}),
     ],
 )
 def test_what_is_unsafe_or_half_said_names_its_way_out(
