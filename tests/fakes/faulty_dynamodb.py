@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -36,10 +36,15 @@ class Proxy:
     url: str = ""
     calls: Counter[str] = field(default_factory=Counter)
     _faults: dict[str, list[Fault]] = field(default_factory=dict)
+    _meanwhile: dict[str, Callable[[], Awaitable[object]]] = field(default_factory=dict)
 
     def spoil(self, operation: str, *faults: Fault) -> None:
         """The next calls of this operation, one fault each."""
         self._faults[operation] = list(faults)
+
+    def meanwhile(self, operation: str, happens: Callable[[], Awaitable[object]]) -> None:
+        """The next call of this operation is passed on when that is over."""
+        self._meanwhile[operation] = happens
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -57,6 +62,8 @@ class Proxy:
     async def _answer(self, head: bytes, body: bytes) -> bytes | None:
         operation = header(head, "x-amz-target").partition(".")[2]
         self.calls[operation] += 1
+        if (happens := self._meanwhile.pop(operation, None)) is not None:
+            await happens()
         waiting = self._faults.get(operation)
         match waiting.pop(0) if waiting else None:
             case None:

@@ -380,6 +380,45 @@ async def test_of_two_processes_one_has_the_lease_and_answers_while_the_other_ac
     assert (await scene.store.find("anna", conversation_id)).answered == 1
 
 
+async def test_what_another_process_accepts_between_reading_and_writing_costs_two_calls_more(scene: Scene) -> None:
+    conversation_id = await scene.asked("m1")
+    async with scene.another() as other:
+
+        def says(message_id: str) -> Callable[[], Awaitable[Any]]:
+            return lambda: other.accept(InboundMessage("anna", conversation_id, message_id, "hello"))
+
+        lease = await scene.take(conversation_id)
+        scene.calls()
+        scene.proxy.meanwhile("TransactWriteItems", says("m2"))
+        assert (await scene.say(conversation_id, "m3")).offset == 3
+        assert scene.calls() == {"BatchGetItem": 2, "TransactWriteItems": 2}
+        scene.proxy.meanwhile("TransactWriteItems", says("m4"))
+        settled = await scene.store.answer(lease, FINE)
+    assert scene.calls() == {"GetItem": 3, "TransactWriteItems": 2}
+    assert settled.reply.offset == 5
+    assert settled.next is not None
+    assert settled.next.question.message_id == "m2"
+    assert scene.count("waitingIndex") == 1
+
+
+async def test_what_another_process_answers_before_a_message_is_in_leaves_it_waiting(scene: Scene) -> None:
+    conversation_id = await scene.asked("m1")
+    async with scene.another() as other:
+        lease = await scene.take(conversation_id)
+        scene.proxy.meanwhile("TransactWriteItems", lambda: other.answer(lease, FINE))
+        assert (await scene.say(conversation_id, "m2")).offset == 3
+    assert list(await scene.store.waiting(10)) == [conversation_id]
+
+
+async def test_a_message_that_comes_while_its_conversation_is_deleted_is_refused(scene: Scene) -> None:
+    conversation_id = await scene.asked("m1")
+    async with scene.another() as other:
+        scene.proxy.meanwhile("TransactWriteItems", lambda: other.delete("anna", conversation_id))
+        with pytest.raises(NotFound):
+            await scene.say(conversation_id, "m2")
+    assert scene.count() == 0
+
+
 async def test_the_current_conversation_is_made_once_by_two_processes(scene: Scene) -> None:
     async with scene.another() as other:
         found = await asyncio.gather(
