@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,8 +20,10 @@ from server.errors import ServerError
 from server.model import Definition
 from server.settings import Settings, read_settings
 from server.wiring import open_mirror, open_office, unknown_tools
+from server.wiring.stores import Missing
 
 REFUSED = 2
+INTERRUPTED = 130
 
 Act: TypeAlias = Callable[[Desk, argparse.Namespace, Ink], Awaitable[Report]]
 
@@ -48,21 +51,26 @@ def note_unknown_tools(definition: Definition) -> None:
         print(f"Note: the server has no tool {', '.join(unknown)}, and does without.", file=sys.stderr)
 
 
-def run(options: argparse.ArgumentParser, act: Act, arguments: Sequence[str] | None) -> int:
+def run(options: argparse.ArgumentParser, act: Act, arguments: Sequence[str] | None, *, makes: bool = False) -> int:
+    """`makes`: it may be the first thing that is ever done here."""
     given = options.parse_args(arguments)
+    os.umask(0o077)
     ink = Ink(sys.stdout.isatty() and not given.json)
     try:
         settings = read_settings()
         configure_logs("error", settings.log_format)
-        report = asyncio.run(carry_out(settings, act, given, ink))
+        report = asyncio.run(carry_out(settings, act, given, ink, makes=makes))
     except ServerError as error:
         print(error.message, file=sys.stderr)
         return REFUSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
     print(json.dumps(report.data, indent=2, ensure_ascii=False) if given.json else report.text)
     return 0
 
 
-async def carry_out(settings: Settings, act: Act, given: argparse.Namespace, ink: Ink) -> Report:
-    async with open_office(settings) as office, open_mirror(settings) as mirror:
+async def carry_out(settings: Settings, act: Act, given: argparse.Namespace, ink: Ink, *, makes: bool) -> Report:
+    missing: Missing = "make" if makes and not given.dry_run else "pretend"
+    async with open_office(settings, missing) as office, open_mirror(settings) as mirror:
         desk = Desk(office, mirror, read_shipped(), stage=given.stage or settings.stage, dry_run=given.dry_run)
         return await act(desk, given, ink)

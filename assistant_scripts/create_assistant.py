@@ -34,7 +34,7 @@ def named(word: str, shipped: Mapping[str, Definition]) -> Definition:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = command.parser("create_assistant", __doc__)
     options.add_argument("definition", metavar="FILE", help="a YAML file, or the name of one that ships, e.g. debate")
-    return command.run(options, create, arguments)
+    return command.run(options, create, arguments, makes=True)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ class Desk:
         if not moves:
             raise NotFound(f"There is no {name} in stage {self.stage}. {SEE_LIST}")
         if len(moves) == 1:
-            raise Conflict(f"{name} was never anything else in stage {self.stage}: there is nothing to go back to.")
+            raise Conflict(f"{name} has no earlier version in stage {self.stage} to go back to.")
         now, after = moves[0], await self._kept(name, moves[1].version)
         provider_id = await self._mirrored(now, after)
         if not self.dry_run:

@@ -20,6 +20,8 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
+    # What people said is nobody else's on this machine.
+    os.umask(0o077)
     command: Command = options.command
     try:
         command(options)

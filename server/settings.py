@@ -180,6 +180,12 @@ class Settings(BaseSettings):
         return f"{self.aws_endpoint_url}/{self.cognito_user_pool_id}" if emulated else self.issuer
 
     @property
+    def database_file(self) -> Path | None:
+        """The SQLite file in DATA_DIR, where that is the store."""
+        ours = self.backend == "sql" and not self.database_url.get_secret_value()
+        return self.data_dir.absolute() / "switchboard.db" if ours else None
+
+    @property
     def database(self) -> str:
         """With its password."""
         return self.database_url.get_secret_value() or f"sqlite:///{self.data_dir.absolute() / 'switchboard.db'}"

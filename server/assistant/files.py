@@ -12,27 +12,29 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString
 
 from server.errors import BadInput
 from server.model import Definition, Exchange, Overrides, RunMode
 
 SHIPPED = Path(__file__).parent / "definitions"
+MOST_CHARACTERS = 256 * 1024
 
 # What each field takes, in the words of an error's last half.
 TAKES = {
     "name": "lower-case letters, digits, - and _, at most 64, the first a letter; asst_ is the provider's own",
-    "description": "one line for people, at most 512 characters",
-    "instructions": "text of 1 to 64000 characters",
+    "description": "one line for people, at most 512 characters, none of them a control character",
+    "instructions": "text of 1 to 64000 characters, without control characters",
     "examples": "a list of at most 20, each with a question and a reply",
     "tools": "a list of names, each once, e.g. [current_time]",
     "model": "a model's name at the provider, or leave it out",
     "temperature": "a number from 0 to 2, or leave it out",
-    "max_output_tokens": "a whole number from 16 up, or leave it out",
+    "max_output_tokens": "a whole number from 16 to 1000000, or leave it out",
     "run_mode": "stream or background, or leave it out",
     "channels": "under the name of a channel, what is different there, e.g. its instructions",
-    "question": "text",
-    "reply": "text",
+    "question": "text without control characters",
+    "reply": "text without control characters",
 }
 SHORT = ("name", "description", "model", "temperature", "max_output_tokens", "run_mode")
 
@@ -49,9 +51,11 @@ def not_the_providers(name: str) -> str:
     return name
 
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64_000)]
+# They end in logs and on terminals; a NUL no database takes.
+READABLE = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64_000, pattern=READABLE)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$"), AfterValidator(not_the_providers)]
-Line = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\r\n]*$", max_length=512)]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$", max_length=512)]
 Model = Annotated[str, StringConstraints(pattern=r"^\S{1,128}$")]
 Tool = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Channel = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
@@ -72,7 +76,7 @@ class Part(Strict):
     instructions: Text | None = None
     model: Model | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    max_output_tokens: Annotated[int, Field(ge=16)] | None = None
+    max_output_tokens: Annotated[int, Field(ge=16, le=1_000_000)] | None = None
     run_mode: RunMode | None = None
 
 
@@ -99,7 +103,11 @@ def parse(text: str, source: str) -> Definition:
 
 
 def load(text: str, source: str) -> Any:
+    if len(text) > MOST_CHARACTERS:
+        raise BadInput(f"{source}: this is too long for a definition; at most {MOST_CHARACTERS} characters are taken.")
     try:
+        if any(isinstance(event, AliasEvent) for event in YAML(typ="safe", pure=True).parse(text)):
+            raise BadInput(f"{source}: aliases (*name) are not taken, as a few of them can stand for very much.")
         return YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark
@@ -190,7 +198,8 @@ def block(text: str) -> str:
 def read_definition(path: Path) -> Definition:
     """Raises `BadInput`."""
     try:
-        return parse(path.read_text(encoding="utf-8"), str(path))
+        with path.open(encoding="utf-8") as file:
+            return parse(file.read(MOST_CHARACTERS + 1), str(path))
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:

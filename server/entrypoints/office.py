@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -16,14 +17,18 @@ MOST_LISTED = 1_000
 
 def sign_out(settings: Settings, user: str) -> None:
     """By name in the local user pool, else by the token's `sub`. Sockets close within seconds."""
-    person = local_pool(settings).person(user) if settings.uses_local_pool else user
-    asyncio.run(_sign_out(settings, person))
+    was_here = asyncio.run(_sign_out(settings, user))
     print(f"{user} is signed out: tokens issued until now are refused.")
+    if not was_here:
+        print(f"Note: nobody called {user} has ever connected to this server.", file=sys.stderr)
 
 
-async def _sign_out(settings: Settings, person: str) -> None:
+async def _sign_out(settings: Settings, user: str) -> bool:
+    """Whether the person was ever here."""
     async with open_office(settings) as office:
+        person = local_pool(settings).person(user) if settings.uses_local_pool else user
         await office.sign_out(person)
+        return bool(await office.recent(person, 1))
 
 
 def list_dead_letters(settings: Settings) -> None:

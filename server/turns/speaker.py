@@ -207,11 +207,11 @@ class Speaker:
             # Its name is the model's own words, and goes no further.
             await self._note(turn, Returned(ToolResult(call.id, UNKNOWN, failed=True)))
             return
+        if not allowed:
+            await self._note(turn, Returned(ToolResult(call.id, ENOUGH, failed=True)))
+            return
         await self._tell_of(turn, call, "started")
-        if allowed:
-            result = await self._toolbox.call(call, turn.caller(call))
-        else:
-            result = ToolResult(call.id, ENOUGH, failed=True)
+        result = await self._toolbox.call(call, turn.caller(call))
         await self._note(turn, Returned(result))
         status: ToolStatus = "failed" if result.failed else "done"
         self._metrics.tool_calls.labels(status).inc()

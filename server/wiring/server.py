@@ -89,18 +89,19 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
         router = Router(hub, hub, websocket.encode, window=settings.delta_window_ms / 1000)
         tenure = Tenure(hub, store, expiring, time.time)
         await tenure.look()
+        inbox = make_inbox(settings, store, bell, router, metrics)
         server = Server(
             settings=settings,
             verifier=verifier,
             pool=pool,
             conversations=store,
             log=store,
-            inbox=make_inbox(settings, store, bell, router, metrics),
+            inbox=inbox,
             hub=hub,
             router=router,
             tenure=tenure,
             worker=make_worker(settings, store, bell, catalog, provider, tools, router, metrics),
-            erasure=Erasure(store, provider.engine),
+            erasure=Erasure(inbox, store, provider.engine),
             metrics=metrics,
             assistant=settings.assistant_id,
             catalog=catalog,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, TypeAlias, Union
+from typing import TYPE_CHECKING, Literal, TypeAlias, Union
 
 from filelock import FileLock, Timeout
 
@@ -16,6 +16,7 @@ from server.settings import Settings
 if TYPE_CHECKING:
     from server.backends.dynamodb import DynamoBackend
 
+Missing: TypeAlias = Literal["refuse", "make", "pretend"]
 Store: TypeAlias = Union[SqlBackend, MemoryStore, "DynamoBackend"]
 
 
@@ -57,11 +58,19 @@ async def open_aws_store(settings: Settings, stack: AsyncExitStack) -> DynamoBac
 
 
 @asynccontextmanager
-async def open_office(settings: Settings) -> AsyncIterator[Store]:
-    """The store alone, beside a server that may be running. Raises `ConfigError` where there is none to share."""
+async def open_office(settings: Settings, missing: Missing = "refuse") -> AsyncIterator[Store]:
+    """The store alone, beside a server that may be running. Raises `ConfigError` where there is none to share.
+
+    `missing`: where no server was ever started, refuse, make the store, or pretend that there is an empty one.
+    """
     if settings.backend == "memory":
         raise ConfigError("BACKEND=memory keeps everything inside the server; there is nothing to work on from here.")
-    if not settings.database_url.get_secret_value():
+    if settings.database_file is not None and not settings.database_file.exists():
+        if missing == "pretend":
+            yield MemoryStore(lease_seconds=settings.lease_seconds, most_waiting=settings.waiting_per_conversation)
+            return
+        if missing == "refuse":
+            raise ConfigError(f"No server has worked on DATA_DIR={settings.data_dir} yet; name the folder of yours.")
         make_data_dir(settings)
     async with AsyncExitStack() as stack:
         if settings.backend == "aws":
@@ -80,7 +89,16 @@ def lock_data_dir(settings: Settings, stack: AsyncExitStack) -> None:
         raise ConfigError(
             f"Another server works on DATA_DIR={settings.data_dir}; stop it, or give this one a folder of its own."
         ) from None
+    except OSError as error:
+        raise not_writable(settings, error) from None
 
 
 def make_data_dir(settings: Settings) -> None:
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise not_writable(settings, error) from None
+
+
+def not_writable(settings: Settings, error: OSError) -> ConfigError:
+    return ConfigError(f"DATA_DIR={settings.data_dir} cannot be written to ({error.strerror}); take another folder.")

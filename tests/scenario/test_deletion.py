@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import httpx2
+import pytest
 
-from tests.fakes.openai_server import FakeOpenAI
+from tests.fakes.openai_server import Answer, FakeOpenAI
 from tests.scenario.client import client
-from tests.scenario.process import ServerProcess
+from tests.scenario.modes import MODES, settings_for
+from tests.scenario.process import ServerProcess, Start
 
 
 async def delete(server: ServerProcess, conversation_id: str, **headers: str) -> httpx2.Response:
@@ -47,3 +49,28 @@ async def test_only_the_person_deletes_it(server: ServerProcess) -> None:
             answered = await delete(server, conversation_id, **headers)
             assert (answered.status_code, answered.json()["error"]["code"]) == (status, code)
         assert (await anna.ask("still there?"))["error"] is False
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_reply_under_way_ends_for_every_device_and_at_the_provider(
+    start: Start, provider: FakeOpenAI, mode: str
+) -> None:
+    provider.script(Answer(tokens=("on", " and") * 200, interval=0.1, times=2))
+    settings = await settings_for(mode, provider)
+    async with start(**settings) as server, client(server) as anna, client(server) as other:
+        await anna.say("talk", messageId="m1")
+        await anna.say("and talk", messageId="m2")
+        await anna.until("messageAccepted", messageId="m2")
+        await provider.until(lambda: bool(provider.runs) and (mode == "stream" or provider.runs[0].polls > 0))
+        answered = await delete(server, anna.conversation_id, **bearer(server, "anna"))
+        assert answered.status_code == 204
+        for device in (anna, other):
+            for message_id in ("m1", "m2"):
+                ended = await device.until("assistantResponse", messageId=message_id)
+                assert ended["finishReason"] == "cancelled"
+            await device.answer("ping", "pong")
+            assert device.frames[-2] == ended
+    if mode == "stream":
+        await provider.until(lambda: provider.questions[0].client_left)
+    else:
+        assert not any(run.active for run in provider.runs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -77,3 +78,25 @@ async def test_the_figures_are_served(start: Start, provider: FakeOpenAI) -> Non
     ):
         assert line in figures
     assert "switchboard_sent_bytes_total 0.0" not in figures
+
+
+async def test_a_folder_that_no_server_worked_on_is_pointed_out_and_left_alone(tmp_path: Path) -> None:
+    for arguments in (("sign-out", "anna"), ("dead-letters", "list")):
+        code, output, errors = await run_command(*arguments, data_dir=tmp_path, DATA_DIR=tmp_path / "elsewhere")
+        assert (code, output) == (2, "")
+        assert "No server has worked on DATA_DIR=" in errors
+    assert not (tmp_path / "elsewhere").exists()
+
+
+async def test_signing_out_somebody_who_was_never_here_is_pointed_out(server: ServerProcess) -> None:
+    code, output, errors = await run_command("sign-out", "ana", data_dir=server.data_dir)
+    assert (code, output) == (0, "ana is signed out: tokens issued until now are refused.\n")
+    assert errors == "Note: nobody called ana has ever connected to this server.\n"
+
+
+async def test_what_people_said_is_nobody_elses_to_read(server: ServerProcess) -> None:
+    async with client(server) as anna:
+        await anna.ask("hello")
+    kept = [path for path in server.data_dir.iterdir() if path.name.startswith("switchboard.db")]
+    assert kept
+    assert all(path.stat().st_mode & 0o077 == 0 for path in kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from server.model import Definition, Exchange, Overrides
 
 SMALL = "name: support\ninstructions: Be kind.\n"
 
-words = st.text(min_size=1, max_size=200).map(str.strip).filter(bool)
+readable = st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n\t\x85")
+words = st.text(readable, min_size=1, max_size=200).map(str.strip).filter(bool)
 lines = st.lists(
     st.sampled_from(
         ["", "  indented", "plain", "- item: x", "# no comment", "'quoted\"", "tail  ", "ü", "0\x850", "\t"]
@@ -39,7 +41,7 @@ definitions = st.builds(
     Definition,
     name=st.from_regex(r"[a-z][a-z0-9_-]{0,63}", fullmatch=True).filter(lambda name: not name.startswith("asst_")),
     instructions=prose,
-    description=st.sampled_from(["", "yes", "null", "What: it does #1", "next\x85line", "- \u2028x"]),
+    description=st.sampled_from(["", "yes", "null", "What: it does #1", "- \u2028x"]),
     examples=st.lists(st.builds(Exchange, prose, prose), max_size=3).map(tuple),
     tools=st.lists(st.sampled_from(["current_time", "recall", "no"]), unique=True).map(tuple),
     model=st.sampled_from([None, "gpt-6-luna", "1.0"]),
@@ -158,3 +160,18 @@ def test_what_ships_is_named_as_its_file() -> None:
     assert set(shipped) == {"assistant", "debate", "images", "offline-demo", "screening"}
     assert {path.stem for path in SHIPPED.iterdir()} == set(shipped)
     assert all(one.description for one in shipped.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('name: support\ninstructions: "x\\0y"', "instructions: is"),
+        ('name: support\ninstructions: x\ndescription: "\\e[31mred"', "description: is"),
+        ("name: support\ninstructions: x\nmax_output_tokens: 1000001", "max_output_tokens: is 1000001"),
+        ("name: support\ninstructions: &a x\ndescription: *a", "aliases (*name) are not taken"),
+        ("name: support\ninstructions: " + "x" * 300_000, "this is too long for a definition"),
+    ],
+)
+def test_what_would_do_harm_is_refused(text: str, fault: str) -> None:
+    with pytest.raises(BadInput, match=re.escape(fault)):
+        parse(text, "support.yaml")

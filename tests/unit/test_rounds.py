@@ -157,6 +157,7 @@ async def test_calls_have_an_end_and_those_beyond_are_answered_all_the_same() ->
     assert len(scene.workshop.calls) == 3
     first, second = scene.engine.prompts[2].rounds
     assert [result.output for result in (*first.results, *second.results)].count(ENOUGH) == 3
+    assert used(scene).count(("look", "started")) == 3
 
 
 async def test_a_tool_that_is_cancelled_leaves_the_words_so_far_and_the_next_turn_works() -> None:
@@ -283,7 +284,8 @@ async def test_a_conversation_is_forgotten_at_the_provider_first() -> None:
     scene = Scene(saying("hello"))
     lease = await scene.lease()
     await scene.store.bind(lease, "thread_1")
-    await Erasure(scene.store, scene.engine).forget("anna", lease.conversation_id)
+    await scene.runner.run(lease)
+    await Erasure(scene.inbox(), scene.store, scene.engine).forget("anna", lease.conversation_id)
     assert scene.engine.forgotten == ["thread_1"]
     assert await scene.store.recent("anna", 10) == []
 
@@ -296,6 +298,7 @@ async def test_a_provider_that_cannot_be_asked_leaves_the_conversation_as_it_is(
     scene = Scene(saying("hello"))
     lease = await scene.lease()
     await scene.store.bind(lease, "thread_1")
+    await scene.runner.run(lease)
     with pytest.raises(Unavailable):
-        await Erasure(scene.store, Unreachable()).forget("anna", lease.conversation_id)
+        await Erasure(scene.inbox(), scene.store, Unreachable()).forget("anna", lease.conversation_id)
     assert len(await scene.store.recent("anna", 10)) == 1

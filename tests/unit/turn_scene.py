@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
 from server.backends.memory import MemoryBell, MemoryStore
 from server.errors import Unavailable
+from server.inbox.accept import Inbox
+from server.inbox.rate import Rate
 from server.metrics import Metrics
 from server.model import (
     Accepted,
@@ -168,6 +171,9 @@ class Scene:
             deadline_seconds=deadline,
         )
         self.worker = Worker(self.store, self.store, self.bell, self.runner, owner="w", turns=4, lease_seconds=lease)
+
+    def inbox(self) -> Inbox:
+        return Inbox(self.store, self.bell, self.heard, Rate(0, time.monotonic), Metrics(), most_bytes=1_000)
 
     async def say(self, text: str = "hi") -> Accepted:
         conversation = await self.store.current("anna", "websocket", "a")

@@ -62,11 +62,7 @@ class ThreadsEngine:
 
     async def respond(self, prompt: Prompt) -> AsyncGenerator[RunEvent]:
         if prompt.assistant.provider_id is None:
-            unknown = (
-                "The provider does not know this assistant yet. Its operator has to run"
-                " python -m assistant_scripts.update_assistant."
-            )
-            raise ProviderFailed(unknown, code="assistant_not_mirrored")
+            raise for_operator("The assistant is not set up at the provider.", "assistant_not_mirrored")
         with nothing_lost():
             handle, run = prompt.handle or "", await self._earlier_run(prompt)
             if run is None:
