@@ -67,7 +67,9 @@ class Settings(BaseSettings):
     )
     response_timeout_in_seconds: float = Field(120, gt=0, le=3600, description="deadline of a run")
     provider_silence_in_seconds: float = Field(60, gt=0, description="a provider that says nothing for so long is gone")
-    context_tokens: int = Field(32_000, ge=512, description="how much of a conversation the model is shown")
+    context_tokens: int = Field(
+        32_000, ge=512, description="how much of a conversation the model is shown; 512 or more"
+    )
     max_output_tokens: int = Field(2_048, ge=16, description="longest reply of the model")
     tool_rounds: int = Field(8, ge=1, description="how often a reply may stop for tools")
     tool_calls: int = Field(32, ge=1, description="how many tools may be used for a reply")
