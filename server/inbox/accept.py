@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -17,9 +18,25 @@ logger = structlog.get_logger()
 MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
+async def nobody(_conversation_id: str) -> None:
+    """No worker in this process."""
+
+
 class Inbox:
+    """`look`: tells this process' worker that a turn of the conversation may have been cancelled. Another's is told by
+    the bell, which may take its time.
+    """
+
     def __init__(
-        self, log: Log, bell: Bell, delivery: Delivery, rate: Rate, metrics: Metrics, *, most_bytes: int
+        self,
+        log: Log,
+        bell: Bell,
+        delivery: Delivery,
+        rate: Rate,
+        metrics: Metrics,
+        *,
+        most_bytes: int,
+        look: Callable[[str], Awaitable[None]] = nobody,
     ) -> None:
         self._log = log
         self._bell = bell
@@ -27,6 +44,7 @@ class Inbox:
         self._rate = rate
         self._metrics = metrics
         self._most_bytes = most_bytes
+        self._look = look
 
     async def accept(self, message: InboundMessage) -> Accepted:
         """Log it, ring, and tell every device of the person, unless it is a duplicate.
@@ -40,6 +58,8 @@ class Inbox:
             return accepted
         self._metrics.accepted.inc()
         await self._ring(accepted.conversation_id)
+        if message.when_busy == "interrupt":
+            await self._look(accepted.conversation_id)
         await self._delivery.send(message.person, accepted)
         logger.info("message_accepted", conversation=accepted.conversation_id, offset=accepted.offset)
         return accepted
@@ -48,6 +68,7 @@ class Inbox:
         """Cancel a question that waits, the oldest if none is named. Its one end is on its way then."""
         await self._log.cancel(person, conversation_id, message_id)
         await self._ring(conversation_id)
+        await self._look(conversation_id)
         logger.info("message_cancelled", conversation=conversation_id)
 
     async def _ring(self, conversation_id: str) -> None:

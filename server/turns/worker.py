@@ -54,6 +54,12 @@ class Worker:
             tasks.create_task(self._renew())
             self._finding = [tasks.create_task(self._sweep(tasks)), tasks.create_task(self._listen(tasks))]
 
+    async def look(self, conversation_id: str) -> None:
+        """Whether the turn that is run here, if one is, was cancelled."""
+        lease = self._held.get(conversation_id)
+        if lease is not None:
+            await self._renew_one(lease)
+
     async def drain(self, seconds: float) -> None:
         """Begin nothing new, and wait for the turns under way, but not for longer than that."""
         self._draining = True
@@ -151,9 +157,7 @@ class Worker:
 
     async def _look_up(self, ring: Ring) -> None:
         """A ring for a conversation that is being worked on may mean that its turn was cancelled."""
-        lease = self._held.get(ring.conversation_id)
-        if lease is not None:
-            await self._renew_one(lease)
+        await self.look(ring.conversation_id)
         await ring.done()
 
     async def _renew_one(self, lease: Lease) -> None:

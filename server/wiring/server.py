@@ -89,7 +89,8 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
         router = Router(hub, hub, websocket.encode, window=settings.delta_window_ms / 1000)
         tenure = Tenure(hub, store, expiring, time.time)
         await tenure.look()
-        inbox = make_inbox(settings, store, bell, router, metrics)
+        worker = make_worker(settings, store, bell, catalog, provider, tools, router, metrics)
+        inbox = make_inbox(settings, store, bell, router, metrics, worker)
         server = Server(
             settings=settings,
             verifier=verifier,
@@ -100,7 +101,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
             hub=hub,
             router=router,
             tenure=tenure,
-            worker=make_worker(settings, store, bell, catalog, provider, tools, router, metrics),
+            worker=worker,
             erasure=Erasure(inbox, store, provider.engine),
             metrics=metrics,
             assistant=settings.assistant_id,
@@ -116,9 +117,9 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
                 task.cancel()
 
 
-def make_inbox(settings: Settings, store: Store, bell: Bell, router: Router, metrics: Metrics) -> Inbox:
+def make_inbox(settings: Settings, store: Store, bell: Bell, router: Router, metrics: Metrics, worker: Worker) -> Inbox:
     rate = Rate(settings.messages_per_minute, time.monotonic)
-    return Inbox(store, bell, router, rate, metrics, most_bytes=settings.message_bytes)
+    return Inbox(store, bell, router, rate, metrics, most_bytes=settings.message_bytes, look=worker.look)
 
 
 def make_worker(

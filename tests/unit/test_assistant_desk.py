@@ -80,7 +80,7 @@ async def test_a_stage_is_rolled_back_step_by_step(desk: Desk, store: MemoryStor
     change = await desk.roll_back("support")
     assert (change.before, change.after) == (written(NEW), written(OLD))
     assert await version_in(store, "dev") == written(OLD).version
-    with pytest.raises(Conflict, match="nothing to go back to"):
+    with pytest.raises(Conflict, match="no earlier version"):
         await desk.roll_back("support")
 
 

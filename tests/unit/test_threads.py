@@ -171,7 +171,7 @@ async def test_an_assistant_that_was_not_mirrored_is_refused(bench: Bench) -> No
     _, error = await bench.run_until(ProviderFailed, bench.prompt(assistant=replace(bench.assistant, provider_id=None)))
 
     assert error.code == "assistant_not_mirrored"
-    assert "assistant_scripts" in error.message
+    assert "operator" in error.message
     assert bench.requests == []
 
 

@@ -220,3 +220,14 @@ def test_only_errors_that_may_pass_are_tried_again() -> None:
     assert policy.will_retry(Unavailable("x", retry_after=30), lease)
     assert not policy.will_retry(Unavailable("x", retry_after=31), lease)
     assert not policy.will_retry(ServerError("x"), lease)
+
+
+async def test_a_worker_that_is_told_to_look_finds_out_that_its_turn_was_cancelled() -> None:
+    scene = Scene(hang)
+    async with scene.working():
+        accepted = await scene.say()
+        await scene.words()
+        await scene.store.cancel("anna", accepted.conversation_id, None)
+        await scene.worker.look(accepted.conversation_id)
+        assert (await scene.reply()).draft.finish_reason == "cancelled"
+        await scene.worker.look("c_nothing")
