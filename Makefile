@@ -25,7 +25,7 @@ run-aws: $(VENV)/.ready $(VENV)/ministack/.ready ## run the server on an AWS of 
 dev: $(VENV)/.dev ## run the server, and again after each change of its source
 	@exec $(BIN)/watchfiles --filter python '$(BIN)/python -m server serve' server
 
-WORKERS ?= 4
+WORKERS ?= 3
 test: $(VENV)/.dev $(VENV)/ministack/.ready ## run all tests, several at the same time: make test WORKERS=8
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS)
 

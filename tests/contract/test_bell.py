@@ -19,7 +19,7 @@ from server.backends.sqs import open_sqs_bell
 from server.ports import Bell, Ring
 from tests.ministack import Cloud
 
-HOLD_SECONDS = 2
+HOLD_SECONDS = 4
 WAIT_SECONDS = 1
 QUIET_SECONDS = 0.5
 HEARD_SECONDS = 10
