@@ -24,7 +24,7 @@ dev: $(VENV)/.dev ## run the server, and again after each change of its source
 
 WORKERS ?= 4
 test: $(VENV)/.dev $(VENV)/ministack/.ready ## run all tests, several at the same time: make test WORKERS=8
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS)
 
 check: $(VENV)/.dev $(VENV)/ministack/.ready ## formatting, lint, types, the direction of imports, AWS templates
 	$(BIN)/ruff format --check .

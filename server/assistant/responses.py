@@ -136,8 +136,13 @@ class ResponsesEngine:
         return output.decode_output(response.content)
 
     async def _wait(self, prompt: Prompt, handle: str, *, age_seconds: float = 0.0) -> Output:
-        begun_at = self._poller.clock.time() - age_seconds
-        return await self._poller.wait(lambda: self._look(handle), kind=prompt.assistant.label, begun_at=begun_at)
+        now = self._poller.clock.time()
+        return await self._poller.wait(
+            lambda: self._look(handle),
+            kind=prompt.assistant.label,
+            begun_at=now - age_seconds,
+            deadline=now + prompt.seconds,
+        )
 
     async def _look(self, handle: str) -> Poll[Output]:
         with provider_errors(asks_for="run"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -104,6 +105,7 @@ class Prompt:
     `run_id` is the same for every attempt at a question, and names the run in the provider's metadata. `rounds` are
     those of this turn that are over. `handle`: the run that an earlier attempt, or the last round, left at the
     provider. `again`: an earlier attempt may have left one of which nothing is known here. `last`: no tools any more.
+    `seconds`: how long it may take; one that is polled is looked at once more then, and ends as `TimeoutError`.
     """
 
     run_id: str
@@ -117,6 +119,7 @@ class Prompt:
     handle: str | None = None
     again: bool = False
     last: bool = False
+    seconds: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)

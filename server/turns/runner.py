@@ -134,6 +134,7 @@ class Runner:
                 await self._begin(lease, attempt)
             async with asyncio.timeout(self._deadline) as attempt.deadline:
                 if attempt.turn and not attempt.cancelled:
+                    attempt.turn.end_by(attempt.deadline)
                     return await self._speak(lease, attempt.turn)
         except TimeoutError:
             if not attempt.cancelled:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable
 from contextlib import aclosing, suppress
@@ -40,6 +41,7 @@ from server.turns.progress import Progress, total
 
 PARAGRAPH = "\n\n"
 CANCEL_SECONDS = 5.0
+LAST_LOOK_SECONDS = 3.0
 ENOUGH = "No more tools can be used for this message. Answer with what you have."
 UNKNOWN = "You have no tool of this name."
 SILENT = {
@@ -52,7 +54,7 @@ SILENT = {
 @dataclass(slots=True)
 class Turn:
     """An attempt under way. `said`: the pieces of its reply that devices were told, `at` code points in all; `spoken`
-    of the pieces were there before the present run.
+    of the pieces were there before the present run. `limit` ends it at `ends_at`, a moment of the loop.
     """
 
     lease: Lease
@@ -64,6 +66,8 @@ class Turn:
     said: list[str] = field(default_factory=list)
     at: int = 0
     spoken: int = 0
+    limit: asyncio.Timeout | None = None
+    ends_at: float = math.inf
 
     @property
     def id(self) -> str:
@@ -82,7 +86,16 @@ class Turn:
             handle=self.progress.handle,
             again=self.lease.tries > 1,
             last=last,
+            seconds=self.ends_at - asyncio.get_running_loop().time(),
         )
+
+    def end_by(self, limit: asyncio.Timeout) -> None:
+        self.limit, self.ends_at = limit, limit.when() or math.inf
+
+    def allow_last_look(self) -> None:
+        """A run that is polled may end just in time, and be seen just after; unless the turn is being ended anyway."""
+        if self.limit is not None and self.limit.when() == self.ends_at:
+            self.limit.reschedule(self.ends_at + LAST_LOOK_SECONDS)
 
     def caller(self, call: ToolCall) -> Caller:
         lease = self.lease
@@ -124,6 +137,8 @@ class Speaker:
         """None if the model wants tools before it goes on."""
         last = len(turn.progress.rounds) >= self._most_rounds
         turn.spoken = len(turn.said)
+        if turn.progress.handle is not None:
+            turn.allow_last_look()
         async with aclosing(self._engine.respond(turn.prompt(last=last))) as events:
             async for event in events:
                 match event:
@@ -158,6 +173,7 @@ class Speaker:
         except ServerError:
             await nobodys(self._engine.cancel(handle))
             raise
+        turn.allow_last_look()
 
     async def _say(self, turn: Turn, text: str) -> None:
         if not turn.at:

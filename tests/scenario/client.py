@@ -63,10 +63,13 @@ class Client:
 
 
 @asynccontextmanager
-async def client(server: ServerProcess, user: str = "anna", query: str = "") -> AsyncIterator[Client]:
-    headers = {"Authorization": f"Bearer {server.token(user)}"}
+async def client(
+    server: ServerProcess, user: str = "anna", query: str = "", *, token: str = "", path: str = "/ws"
+) -> AsyncIterator[Client]:
+    """With its token in a header, unless it is in the query."""
+    headers = {} if "Auth=" in query else {"Authorization": f"Bearer {token or server.token(user)}"}
     async with websockets.connect(
-        server.socket(query), additional_headers=headers, compression=None, max_queue=None
+        server.socket(query, path), additional_headers=headers, compression=None, max_queue=None
     ) as socket:
         connected = json.loads(await asyncio.wait_for(socket.recv(), PATIENCE))
         assert connected["messageType"] == "connected"

@@ -38,10 +38,10 @@ class ServerProcess:
         return f"ws://127.0.0.1:{self.port}{path}{query}"
 
     def token(self, user: str = "anna") -> str:
-        return self._pool.token(user)
+        return self.pool.token(user)
 
     @cached_property
-    def _pool(self) -> LocalUserPool:
+    def pool(self) -> LocalUserPool:
         return LocalUserPool.open(self.data_dir)
 
     async def kill(self) -> None:

@@ -188,8 +188,13 @@ class ThreadsEngine:
         return run
 
     async def _wait(self, handle: str, prompt: Prompt, *, age_seconds: float = 0.0) -> Run:
-        begun_at = self._poller.clock.time() - age_seconds
-        return await self._poller.wait(lambda: self._api.look(handle), kind=prompt.assistant.label, begun_at=begun_at)
+        now = self._poller.clock.time()
+        return await self._poller.wait(
+            lambda: self._api.look(handle),
+            kind=prompt.assistant.label,
+            begun_at=now - age_seconds,
+            deadline=now + prompt.seconds,
+        )
 
     async def _outcome(self, handle: str, run: Run, prompt: Prompt) -> list[RunEvent]:
         if run.status in NO_REPLY:
