@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     aws_region: str = Field("", description="e.g. eu-west-1; unset: as the AWS profile says")
     aws_endpoint_url: str = Field("", description="an emulator instead of AWS")
     table_name: str = Field("", description="DynamoDB table of BACKEND=aws")
+    queue_url: str = Field("", description="SQS FIFO queue that wakes workers; unset: those of this process only")
 
     openai_api_key: SecretStr = Field(SecretStr(""), description="unset: the offline demo model")
     openai_base_url: str = Field("", description="any server that speaks OpenAI's Responses API")
@@ -112,6 +113,7 @@ class Settings(BaseSettings):
         "cognito_issuer_url",
         "inventory_url",
         "aws_endpoint_url",
+        "queue_url",
     )
     @classmethod
     def is_url(cls, url: str) -> str:
@@ -170,6 +172,12 @@ class Settings(BaseSettings):
         """Cognito's; not for the local user pool, which has its own."""
         region = self.cognito_user_pool_id.partition("_")[0]
         return self.cognito_issuer_url or f"https://cognito-idp.{region}.amazonaws.com/{self.cognito_user_pool_id}"
+
+    @property
+    def keys_at(self) -> str:
+        """Where the issuer publishes its keys, in `.well-known`. An emulator signs in Cognito's name."""
+        emulated = self.aws_endpoint_url and self.cognito_user_pool_id and not self.cognito_issuer_url
+        return f"{self.aws_endpoint_url}/{self.cognito_user_pool_id}" if emulated else self.issuer
 
     @property
     def database(self) -> str:

@@ -16,7 +16,7 @@ async def open_auth(settings: Settings, stack: AsyncExitStack) -> tuple[Verifier
     if settings.uses_local_pool:
         pool = local_pool(settings)
         return CognitoVerifier(pool.issuer, frozenset({pool.client_id}), pool.keys()), pool
-    keys = await stack.enter_async_context(JwksKeys(settings.issuer))
+    keys = await stack.enter_async_context(JwksKeys(settings.keys_at))
     await keys.hydrate()
     return CognitoVerifier(settings.issuer, frozenset(settings.cognito_client_ids), keys), None
 

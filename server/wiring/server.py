@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from server.assistant.models import warn_of_models
 from server.assistant.tools.toolbox import Tools
 from server.auth.local_pool import LocalUserPool
-from server.backends.memory import MemoryBell
 from server.channels import websocket
 from server.delivery.hub import Connection, Hub
 from server.delivery.router import Router
@@ -30,6 +29,7 @@ from server.turns.runner import Runner
 from server.turns.speaker import Speaker
 from server.turns.worker import Worker
 from server.wiring.auth import open_auth
+from server.wiring.bells import open_bell
 from server.wiring.catalogs import open_catalog
 from server.wiring.engines import Provider, open_provider
 from server.wiring.stores import Store, open_store
@@ -80,7 +80,8 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
     async with AsyncExitStack() as stack:
         verifier, pool = await open_auth(settings, stack)
         store = await open_store(settings, stack)
-        metrics, bell = Metrics(), MemoryBell()
+        bell = await open_bell(settings, stack)
+        metrics = Metrics()
         tools = await open_tools(settings, store, stack)
         provider = await open_provider(settings, tools, metrics, stack)
         catalog = await open_catalog(settings, store)

@@ -1,0 +1,20 @@
+"""What wakes the workers."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from server.backends.memory import MemoryBell
+from server.ports import Bell
+from server.settings import Settings
+
+
+async def open_bell(settings: Settings, stack: AsyncExitStack) -> Bell:
+    """Raises `ConfigError` where QUEUE_URL names no FIFO queue of ours."""
+    if not settings.queue_url:
+        return MemoryBell()
+    # AWS's libraries take their time to load: only who uses them waits for them.
+    from server.backends.sqs import open_sqs_bell
+
+    bell = open_sqs_bell(settings.queue_url, region=settings.aws_region, endpoint_url=settings.aws_endpoint_url)
+    return await stack.enter_async_context(bell)
