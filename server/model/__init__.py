@@ -41,6 +41,7 @@ from server.model.log import (
     requeued_id,
 )
 from server.model.notes import MOST_NOTES, Note, check_note
+from server.model.places import Place
 from server.model.turns import (
     Begun,
     Called,
@@ -90,6 +91,7 @@ __all__ = [
     "Outcome",
     "Overrides",
     "Page",
+    "Place",
     "Principal",
     "Prompt",
     "Question",

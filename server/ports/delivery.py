@@ -8,7 +8,9 @@ from typing import Protocol
 from server.model import (
     Event,
     Frame,
+    Place,
     Principal,
+    Snapshot,
 )
 
 
@@ -48,8 +50,30 @@ class Bell(Protocol):
 class Connections(Protocol):
     """Which sockets a person has open."""
 
-    async def of(self, person: str) -> Sequence[str]:
-        """Connection ids, the oldest first."""
+    async def of(self, person: str, *, fresh: bool = True) -> Sequence[str]:
+        """For `Pusher.push`, the oldest first. Not `fresh`: one that was opened within the last second may be missing,
+        unless it was shown a snapshot.
+        """
+        ...
+
+
+class Registry(Protocol):
+    """Which sockets there are, over all processes. What ran out is not there, nor what a dead process held."""
+
+    async def register(self, place: Place, expires_at_seconds: float) -> None:
+        """Again is no error. Whoever asks after it returns is told of the socket."""
+        ...
+
+    async def unregister(self, place: Place) -> None:
+        """One that is not there is no error."""
+        ...
+
+    async def places(self, person: str) -> Sequence[Place]: ...
+
+    async def beat(self, node: str, seconds: float) -> bool:
+        """The process there lives, for so long from now. False if it was not known to: its sockets may have been
+        forgotten. What dead processes held is let go of.
+        """
         ...
 
 
@@ -61,6 +85,24 @@ class Pusher(Protocol):
 
         A turn's frame carries its attempt; one of a lower attempt than was seen before is dropped.
         """
+        ...
+
+
+class Nodes(Protocol):
+    """The other processes, by their URLs. One that does not answer is not asked again for some seconds."""
+
+    def push(self, place: Place, frame: Frame, attempt: int) -> None:
+        """Never waits. Frames of a place arrive in the order pushed; those that are lost are not told of."""
+        ...
+
+    async def replies(self, node: str, person: str) -> Sequence[Snapshot]:
+        """What was sent so far of the person's replies under way there; what is sent later goes to every socket that
+        was registered before.
+        """
+        ...
+
+    async def look(self, node: str, conversation_id: str) -> None:
+        """Have it see whether the turn under way there was cancelled."""
         ...
 
 

@@ -9,8 +9,10 @@
 | | `part#<sk>#<n>` | of a text too large for one item |
 | `user#<person>` | `current#<channel>` | the current conversation |
 | | `claim#<message id>` | a message id that was used |
+| | `connection#<id>` | an open socket |
 | | `notes`, `note#<n>`, `noted#<digest of key>` | how many notes, a note, a key that was used |
 | `letters#<shard>` | `<time>#<conversation>#<question>` | which dead letters there are |
+| `nodes` | `<url>` | a process, and how long it is known to live |
 | `signouts` | `<time>#<person>` | a sign-out |
 | `assistants` | `<name>` | an assistant, and where its stages point |
 | `assistant#<life>#<name>` | `version#<id>` | a definition |
@@ -98,6 +100,14 @@ def current(person: str, channel: str) -> Key:
 
 def claim(person: str, message_id: str) -> Key:
     return Key(user(person), f"claim#{message_id}")
+
+
+def connection(person: str, connection_id: str) -> Key:
+    return Key(user(person), f"connection#{connection_id}")
+
+
+def node(url: str) -> Key:
+    return Key("nodes", url)
 
 
 def notes(person: str) -> Key:

@@ -49,6 +49,10 @@ class DynamoLeases(DynamoLog):
         question = await self._question(head.conversation.id, head.waiting[0])
         return None if question is None else head.lease(question)
 
+    async def owner(self, conversation_id: str) -> str | None:
+        item = await self._table.get(keys.head(conversation_id))
+        return item["owner"] if item is not None and item["leaseUntil"] > self._now() else None
+
     async def renew(self, lease: Lease) -> Lease:
         head = await self._change_held(lease, RENEWED, until=self._now() + self._lease_ms)
         return replace(lease, cancelled=lease.question.offset in head.cancelled)

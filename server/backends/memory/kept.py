@@ -14,6 +14,7 @@ class Kept:
     conversation: Conversation
     entries: list[Entry] = field(default_factory=list)
     lease: Lease | None = None
+    owner: str = ""
     lease_until: int = 0
     attempt: int = 0
     due_at: int = 0

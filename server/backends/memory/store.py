@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from server.backends.memory.assistants import MemoryAssistants
+from server.backends.memory.connections import MemoryConnections
 from server.backends.memory.kept import Kept, reply_to, text_of
 from server.backends.memory.notes import MemoryNotes
 from server.errors import Conflict, LeaseLost, NotFound, TooMany
@@ -31,9 +32,9 @@ from server.model import (
 CLAIM_MS = 7 * 86_400_000
 
 
-class MemoryStore(MemoryAssistants, MemoryNotes):
+class MemoryStore(MemoryAssistants, MemoryConnections, MemoryNotes):
     """Implements the ports Conversations, Log, Leases, Runs, SignOuts and DeadLetters, beside those of the
-    assistants and of notes. Nothing outlives the process.
+    assistants, of connections and of notes. Nothing outlives the process.
     """
 
     def __init__(
@@ -156,13 +157,18 @@ class MemoryStore(MemoryAssistants, MemoryNotes):
 
     # --- Leases ---
 
-    async def take(self, conversation_id: str, owner: str) -> Lease | None:  # noqa: ARG002  there is one owner
+    async def take(self, conversation_id: str, owner: str) -> Lease | None:
         kept, now = self._kept.get(conversation_id), self._now()
         if kept is None or kept.lease_until > now or kept.due_at > now or not (waiting := kept.waiting()):
             return None
         kept.attempt += 1
         kept.tries += 1
+        kept.owner = owner
         return self._lend(kept, waiting[0])
+
+    async def owner(self, conversation_id: str) -> str | None:
+        kept = self._kept.get(conversation_id)
+        return kept.owner if kept is not None and kept.lease_until > self._now() else None
 
     def _lend(self, kept: Kept, question: Question) -> Lease:
         one = kept.conversation

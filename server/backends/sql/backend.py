@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from server.backends.sql.assistants import SqlAssistants
+from server.backends.sql.connections import SqlConnections
 from server.backends.sql.notes import SqlNotes
 from server.backends.sql.office import SqlOffice
 from server.backends.sql.runs import SqlRuns
 
 
-class SqlBackend(SqlOffice, SqlRuns, SqlNotes, SqlAssistants):
+class SqlBackend(SqlOffice, SqlRuns, SqlConnections, SqlNotes, SqlAssistants):
     """Implements all ports of a store."""

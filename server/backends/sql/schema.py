@@ -95,6 +95,23 @@ notes = Table(
     Index("notes_by_key", "person", "note_key", unique=True),
 )
 
+connections = Table(
+    "connections",
+    metadata,
+    Column("id", word(64), primary_key=True),
+    Column("person", word(128), nullable=False),
+    Column("node", word(255), nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("connections_by_person", "person"),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("url", word(255), primary_key=True),
+    Column("alive_until", BigInteger, nullable=False),
+)
+
 claims = Table(
     "claims",
     metadata,

@@ -8,10 +8,12 @@ from sqlalchemy import bindparam, delete, exists, func, insert, select, update
 
 from server.backends.sql.schema import (
     claims,
+    connections,
     conversations,
     current_conversations,
     dead_letters,
     entries,
+    nodes,
     notes,
     sign_outs,
     steps,
@@ -84,6 +86,7 @@ BEFORE = (
     .order_by(entries.c.offset.desc())
     .limit(bindparam("most"))
 )
+OWNER = select(conversations.c.lease_owner).where(BY_ID, conversations.c.lease_until > bindparam("now"))
 OLDEST_WAITING = (
     select(entries)
     .where(
@@ -111,6 +114,21 @@ ADD_NOTE = insert(notes)
 FORGET_NOTES = delete(notes).where(notes.c.person == bindparam("whose"), notes.c.number <= bindparam("edge"))
 NOTES = (
     select(notes.c.text, notes.c.created_at).where(OF_PERSON).order_by(notes.c.number.desc()).limit(bindparam("most"))
+)
+
+LIVING = nodes.c.alive_until > bindparam("now")
+ALIVE = select(nodes.c.url).where(nodes.c.url == bindparam("node"), LIVING)
+DIE = delete(nodes).where((nodes.c.url == bindparam("node")) | ~LIVING)
+LIVE = insert(nodes)
+CONNECT = insert(connections)
+DISCONNECT = delete(connections).where(connections.c.id == bindparam("key"))
+PLACES = (
+    select(connections.c.id, connections.c.node)
+    .join(nodes, nodes.c.url == connections.c.node)
+    .where(connections.c.person == bindparam("person"), connections.c.expires_at > bindparam("now"), LIVING)
+)
+FORGET_CONNECTIONS = delete(connections).where(
+    (connections.c.expires_at <= bindparam("now")) | connections.c.node.not_in(select(nodes.c.url).where(LIVING))
 )
 
 WAITS = (

@@ -211,6 +211,10 @@ class SqlStore(SqlBase):
             thread=row.thread,
         )
 
+    async def owner(self, conversation_id: str) -> str | None:
+        values = {"key": conversation_id, "now": self._now()}
+        return await self._database.read(lambda connection: connection.execute(sql.OWNER, values).scalar())
+
     async def renew(self, lease: Lease) -> Lease:
         return await self._database.write(lambda connection: self._renew(connection, lease))
 
