@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import structlog
 
-from server.delivery.hub import Connection, Hub
+from server.delivery.connection import Connection
+from server.delivery.hub import Hub
 from server.errors import ServerError, Unauthorized
 from server.model import Frame, Principal
 from server.ports import SignOuts

@@ -11,7 +11,7 @@ import structlog
 
 from server.channels import websocket
 from server.channels.websocket import frames
-from server.delivery.hub import Connection
+from server.delivery.connection import Connection
 from server.errors import ConnectionGone, ServerError, Unauthorized, Unavailable
 from server.model import Conversation, Entry, InboundMessage, Reply, Snapshot
 from server.settings import Settings
@@ -123,6 +123,7 @@ class Session:
         wanted = assistant or self._server.assistant
         new = await self._server.conversations.create(self._person, websocket.NAME, wanted)
         self._conversation_id = new.id
+        self._connection.begin(new)
         self._connection.say(websocket.opened(new))
 
     async def _resume(self, action: frames.Resume) -> None:
@@ -149,12 +150,12 @@ class Session:
         self._connection.say(websocket.token_refreshed(who))
 
     def _go_live(self, conversation: Conversation, under_way: Sequence[Snapshot]) -> None:
-        said = {}
+        said = []
         for snapshot in under_way:
             place = snapshot.conversation_id, snapshot.question
             is_over = place[0] == conversation.id and place[1] <= conversation.answered
             if not is_over and not self._connection.holds_beginning(*place):
-                said[snapshot.conversation_id] = snapshot.question
+                said.append(snapshot)
                 self._connection.say(websocket.snapshot(snapshot))
         self._connection.release(conversation, said)
 

@@ -9,7 +9,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from server.channels import websocket
-from server.delivery.hub import Connection
+from server.delivery.connection import Connection
 from server.entrypoints import schemas
 from server.entrypoints.answers import refusal
 from server.entrypoints.gate import SUBPROTOCOL, admit, query, subprotocols

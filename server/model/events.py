@@ -78,7 +78,9 @@ class Frame:
     """An event in the bytes of a socket, with what the hub must know to keep order.
 
     `offset`: the log entry it shows, or 0. `turn`: the offset of the question whose turn it belongs to, or 0. `delta`:
-    left out for sockets that asked for whole replies only. `rich`: makes the form for sockets that want more than text.
+    left out for sockets that asked for whole replies only. `at`, `end`: how many code points of the reply come before
+    these words, and with them; of a whole reply `end` is its length. None: it holds no words. `rich`: makes the form
+    for sockets that want more than text.
     """
 
     data: bytes
@@ -86,4 +88,6 @@ class Frame:
     offset: int = 0
     turn: int = 0
     delta: bool = False
+    at: int | None = None
+    end: int | None = None
     rich: Callable[[], bytes] | None = None

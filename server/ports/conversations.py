@@ -77,7 +77,8 @@ class Log(Protocol):
 class Leases(Protocol):
     """Who works on which conversation. At most one lease of a conversation holds at a time.
 
-    Every method but `take` and `owner` raises `LeaseLost`, and changes nothing, once a later attempt was leased or this one let go.
+    Every method that is given a lease raises `LeaseLost`, and changes nothing, once a later attempt was leased or this
+    one let go.
     """
 
     async def take(self, conversation_id: str, owner: str) -> Lease | None:

@@ -15,7 +15,8 @@ from server.assistant.models import warn_of_models
 from server.assistant.tools.toolbox import Tools
 from server.auth.local_pool import LocalUserPool
 from server.channels import websocket
-from server.delivery.hub import Connection, Hub
+from server.delivery.connection import Connection
+from server.delivery.hub import Hub
 from server.delivery.router import Router
 from server.delivery.tenure import Tenure
 from server.inbox.accept import Inbox

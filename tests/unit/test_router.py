@@ -19,7 +19,7 @@ REPLIED = Replied("c", Reply(2, 1, "m1", Draft("abcd", "stop"), 0))
 
 def written(event: Event) -> Frame:
     name = event.text if isinstance(event, Delta) else type(event).__name__
-    turn = 0 if isinstance(event, Replied) else 2
+    turn = 0 if isinstance(event, Replied) else 1
     return Frame(name.encode(), "c", turn=turn, delta=isinstance(event, Delta))
 
 
@@ -28,7 +28,7 @@ class Scene:
         self.now = 0.0
         hub = Hub(Metrics())
         one, self.wire = connection()
-        one.release(Conversation("c", "anna", "websocket", "a", "e", 1, 0, 0, 0), {})
+        one.release(Conversation("c", "anna", "websocket", "a", "e", 1, 0, 0, 0), ())
         hub.add(one)
         self.router = Router(hub, hub, written, window=window, clock=lambda: self.now)
 

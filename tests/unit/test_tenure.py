@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from server.backends.memory import MemoryStore
-from server.delivery.hub import Connection, Hub
+from server.delivery.connection import Connection
+from server.delivery.hub import Hub
 from server.delivery.tenure import Tenure
 from server.errors import Unauthorized, Unavailable
 from server.metrics import Metrics

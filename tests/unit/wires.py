@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.delivery.hub import Connection
+from server.delivery.connection import Connection
 from server.model import Principal
 
 

@@ -65,7 +65,8 @@ def encode(event: model.Event) -> Frame:
     match event:
         case model.Delta(conversation_id, question, at, text):
             delta = frames.AssistantDelta(conversation_id, reply_id(conversation_id, question), at, text)
-            return write(delta, conversation_id=conversation_id, turn=question)
+            words = write(delta, conversation_id=conversation_id, turn=question)
+            return replace(words, at=at, end=at + len(text))
         case model.Accepted():
             return accepted(event)
         case model.RunStarted(conversation_id, question, assistant):
@@ -94,7 +95,7 @@ def replied(conversation_id: str, reply: model.Reply) -> Frame:
         return encoder.encode(msgspec.structs.replace(frame, html=html(reply.draft.text)))
 
     plain = write(frame, conversation_id=conversation_id, offset=reply.offset, turn=reply.question)
-    return plain if frame.error else replace(plain, rich=with_html)
+    return plain if frame.error else replace(plain, end=len(reply.draft.text), rich=with_html)
 
 
 def response(conversation_id: str, reply: model.Reply) -> frames.AssistantResponse:
