@@ -42,7 +42,10 @@ def parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command)
         return sub
 
-    add("serve", "Run the server until Ctrl-C.", serve)
+    add("serve", "Run the server until Ctrl-C.", serve).add_argument(
+        "--no-turns", action="store_true", help="sockets only: other processes of the cluster run the turns"
+    )
+    add("worker", "Run turns until Ctrl-C, and take no sockets: other processes of the cluster hold them.", work)
     token = add("token", "Print a token of the local user pool, and nothing else.", print_token)
     token.add_argument("--user", default="demo", help="whose (default: %(default)s)")
     token.add_argument("--hours", type=float, default=24, help="how long it is good for (default: %(default)s)")
@@ -63,14 +66,23 @@ def parser() -> argparse.ArgumentParser:
 # The commands import what they need when they are run: `token` and `settings` should not wait for the server's parts.
 
 
-def serve(_options: argparse.Namespace) -> None:
+def serve(options: argparse.Namespace) -> None:
+    run(turns=not options.no_turns)
+
+
+def work(_options: argparse.Namespace) -> None:
+    run(sockets=False)
+
+
+def run(*, sockets: bool = True, turns: bool = True) -> None:
     from server.entrypoints.banner import show_banner
     from server.entrypoints.host import run
     from server.entrypoints.logs import configure_logs
+    from server.wiring import Roles
 
     settings = read_settings()
     configure_logs(settings.log_level, settings.log_format)
-    run(settings, show_banner)
+    run(settings, show_banner, Roles(sockets=sockets, turns=turns))
 
 
 def print_token(options: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ from pydantic_settings import (
 from server.errors import ConfigError
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+SHORTEST_SECRET = 32
 DIALECTS = {"sqlite", "mysql", "mariadb", "postgresql"}
 
 
@@ -48,6 +49,14 @@ class Settings(BaseSettings):
     aws_endpoint_url: str = Field("", description="an emulator instead of AWS")
     table_name: str = Field("", description="DynamoDB table of BACKEND=aws")
     queue_url: str = Field("", description="SQS FIFO queue that wakes workers; unset: those of this process only")
+
+    node_url: str = Field(
+        "", description="of many processes: where the others reach this one, e.g. http://10.0.0.5:8000"
+    )
+    cluster_secret: SecretStr = Field(SecretStr(""), description="what they know each other by; the same in all")
+    peer_window_ms: float = Field(
+        40, ge=0, le=1000, description="what follows within it goes to another process together"
+    )
 
     openai_api_key: SecretStr = Field(SecretStr(""), description="unset: the offline demo model")
     openai_base_url: str = Field("", description="any server that speaks OpenAI's Responses API")
@@ -114,6 +123,7 @@ class Settings(BaseSettings):
         "inventory_url",
         "aws_endpoint_url",
         "queue_url",
+        "node_url",
     )
     @classmethod
     def is_url(cls, url: str) -> str:
@@ -128,6 +138,18 @@ class Settings(BaseSettings):
         if dialect and dialect not in DIALECTS:
             raise ValueError("names no known database; begin it with sqlite:///, mysql:// or postgresql://")
         return url
+
+    @model_validator(mode="after")
+    def is_cluster(self) -> Self:
+        secret = self.cluster_secret.get_secret_value()
+        if bool(self.node_url) != bool(secret):
+            missing = "CLUSTER_SECRET" if self.node_url else "NODE_URL"
+            raise ValueError(f"{missing} is missing; a process of a cluster needs NODE_URL and CLUSTER_SECRET")
+        if secret and len(secret) < SHORTEST_SECRET:
+            raise ValueError(
+                f"CLUSTER_SECRET is short; take at least {SHORTEST_SECRET} characters, e.g. of openssl rand"
+            )
+        return self
 
     @model_validator(mode="after")
     def is_whole(self) -> Self:

@@ -100,7 +100,8 @@ class Router:
 
     async def _push(self, person: str, event: Event, attempt: int) -> None:
         frame = None
-        for connection_id in await self._connections.of(person):
+        fresh = not isinstance(event, Delta | ToolUsed)
+        for connection_id in await self._connections.of(person, fresh=fresh):
             frame = frame or self._encode(event)
             try:
                 await self._pusher.push(connection_id, frame, attempt)

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.entrypoints import conversations, schemas
+from server.entrypoints import conversations, nodes, schemas
 from server.entrypoints.answers import answer
 from server.entrypoints.schemas import request_id
 from server.entrypoints.sockets import NoSocket, Socket
@@ -29,7 +29,8 @@ MOST_COUNTED = 10_000
 def build_app(server: Server) -> ASGIApp:
     """Sockets go past Starlette's middleware and router: each layer would stay on the stack as long as the socket."""
     socket = Socket(server)
-    sockets: dict[str, ASGIApp] = {"/ws": socket, f"/{server.settings.stage}": socket}
+    paths = ("/ws", f"/{server.settings.stage}") if server.roles.sockets else ()
+    sockets: dict[str, ASGIApp] = dict.fromkeys(paths, socket)
     elsewhere, http = NoSocket(), http_app(server)
 
     def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -50,6 +51,7 @@ def http_app(server: Server) -> Starlette:
             Route("/api/conversations/{conversation_id}", partial(conversations.delete, server), methods=["DELETE"]),
             Route("/asyncapi.json", partial(document, schemas.asyncapi(server.settings.stage))),
             Route("/openapi.json", partial(document, schemas.openapi())),
+            *nodes.routes(server),
         ],
         exception_handlers={HTTPException: http_error, Exception: crashed},
     )

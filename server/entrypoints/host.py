@@ -17,7 +17,7 @@ from server.entrypoints.session import FRAME_BYTES
 from server.entrypoints.wire import SocketProtocol, http_protocol
 from server.errors import ConfigError
 from server.settings import Settings
-from server.wiring import Server, open_server
+from server.wiring import EVERY_ROLE, Roles, Server, open_server
 
 logger = structlog.get_logger()
 
@@ -48,20 +48,20 @@ class Host(uvicorn.Server):
         self._ready()
 
 
-def run(settings: Settings, ready: Callable[[Server, int], None]) -> None:
+def run(settings: Settings, ready: Callable[[Server, int], None], roles: Roles = EVERY_ROLE) -> None:
     """Until SIGTERM or Ctrl-C; on uvloop where there is one."""
     try:
         import uvloop
     except ImportError:
-        asyncio.run(serve(settings, ready))
+        asyncio.run(serve(settings, ready, roles))
     else:
-        uvloop.run(serve(settings, ready))
+        uvloop.run(serve(settings, ready, roles))
 
 
-async def serve(settings: Settings, ready: Callable[[Server, int], None]) -> None:
+async def serve(settings: Settings, ready: Callable[[Server, int], None], roles: Roles = EVERY_ROLE) -> None:
     """`ready` is called with the port as soon as clients may come."""
     with contextlib.closing(listen(settings)) as port:
-        async with open_server(settings) as server:
+        async with open_server(settings, roles) as server:
             host = Host(config(server), lambda: ready(server, port.getsockname()[1]))
             async with asyncio.TaskGroup() as tasks:
                 ending = tasks.create_task(end(server, host))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import assert_never
 
 import structlog
@@ -12,7 +14,7 @@ import structlog
 from server.channels import websocket
 from server.channels.websocket import frames
 from server.delivery.connection import Connection
-from server.errors import ConnectionGone, ServerError, Unauthorized, Unavailable
+from server.errors import ConnectionGone, NotFound, ServerError, Unauthorized, Unavailable
 from server.model import Conversation, Entry, InboundMessage, Reply, Snapshot
 from server.settings import Settings
 from server.wiring import Server
@@ -23,6 +25,13 @@ FRAME_BYTES = 128 * 1024
 MOST_UNREAD_ACTIONS = 32
 REPLAY_PAGE = 100
 ACTION_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """An action of our own: catch up with the log of a conversation."""
+
+    conversation_id: str
 
 
 class Session:
@@ -39,10 +48,16 @@ class Session:
         self._connection = connection
         self._conversation_id = conversation.id
         self._tasks = tasks
-        self._actions: list[str | bytes] = []
+        self._actions: list[str | bytes | Behind] = []
         self._working: asyncio.Task[None] | None = None
-        connection.say(websocket.connected(connection.id, connection.who, conversation, limits(server.settings)))
-        self._go_live(conversation, server.router.under_way(self._person))
+        self._ended = False
+        connection.catch_up = self._catch_up_soon
+
+    def begin(self, conversation: Conversation, elsewhere: Sequence[Snapshot]) -> None:
+        """Greet, and go live. `elsewhere`: replies under way in other processes. Raises `ConnectionGone`."""
+        settings, connection = self._server.settings, self._connection
+        connection.say(websocket.connected(connection.id, connection.who, conversation, limits(settings)))
+        self._go_live(conversation, [*elsewhere, *self._server.router.under_way(self._person)])
 
     @property
     def _person(self) -> str:
@@ -50,14 +65,23 @@ class Session:
 
     async def receive(self, text: str | bytes) -> None:
         """Returns at once unless too many actions wait."""
-        self._actions.append(text)
+        self._begin(text)
+        if self._working is not None and len(self._actions) >= MOST_UNREAD_ACTIONS:
+            await asyncio.wait([self._working])
+
+    def _catch_up_soon(self, conversation_id: str) -> None:
+        behind = Behind(conversation_id)
+        if behind not in self._actions and not self._ended:
+            self._begin(behind)
+
+    def _begin(self, action: str | bytes | Behind) -> None:
+        self._actions.append(action)
         if self._working is None:
             self._working = self._tasks.create_task(self._work())
-        elif len(self._actions) >= MOST_UNREAD_ACTIONS:
-            await asyncio.wait([self._working])
 
     async def end(self, seconds: float) -> None:
         """No more will come; what came is still carried out, within that time."""
+        self._ended = True
         if self._working is not None:
             await asyncio.wait([self._working], timeout=seconds)
             if self._working is not None:
@@ -66,7 +90,11 @@ class Session:
     async def _work(self) -> None:
         """An exception that leaves it is a fault of ours."""
         while self._actions:
-            await self._try(self._actions.pop(0))
+            action = self._actions.pop(0)
+            if isinstance(action, Behind):
+                await self._catch_up(action.conversation_id)
+            else:
+                await self._try(action)
         self._working = None
 
     async def _try(self, text: str | bytes) -> None:
@@ -135,11 +163,32 @@ class Session:
             recovered = action.epoch in {None, conversation.epoch} and action.after <= conversation.offset
             self._connection.say(websocket.resumed(conversation, recovered=recovered))
             await self._replay(conversation, action.after if recovered else 0)
+            elsewhere = await under_way_elsewhere(self._server, self._person, conversation.id)
         except BaseException:
             self._connection.resume()
             raise
-        live = self._server.router.under_way(self._person)
+        live = [*elsewhere, *self._server.router.under_way(self._person)]
         self._go_live(conversation, [one for one in live if one.conversation_id == conversation.id])
+
+    async def _catch_up(self, conversation_id: str) -> None:
+        """Something was lost on its way here: what the log has of it is shown, and what comes is in its place again."""
+        after = self._connection.shown(conversation_id)
+        if after is None:
+            return
+        self._connection.hold()
+        try:
+            async with asyncio.timeout(ACTION_SECONDS):
+                conversation = await self._find(conversation_id)
+                await self._replay(conversation, after)
+            self._connection.begin(conversation)
+        except NotFound:
+            self._connection.forget(conversation_id)
+        except ConnectionGone:
+            self._actions.clear()
+        except (ServerError, TimeoutError) as error:
+            logger.info("catch_up_failed", conversation=conversation_id, error=str(error))
+        with suppress(ConnectionGone):
+            self._connection.resume()
 
     async def _refresh_token(self, token: str) -> None:
         who = await self._server.verifier.verify(token)
@@ -147,6 +196,8 @@ class Session:
             raise Unauthorized("This token is another person's.", code="another_person")
         self._server.tenure.check(who)
         self._connection.renew(who)
+        if self._server.cluster:
+            await self._server.cluster.join(self._connection)
         self._connection.say(websocket.token_refreshed(who))
 
     def _go_live(self, conversation: Conversation, under_way: Sequence[Snapshot]) -> None:
@@ -175,6 +226,11 @@ class Session:
 
     async def _find(self, conversation_id: str | None) -> Conversation:
         return await self._server.conversations.find(self._person, conversation_id or self._conversation_id)
+
+
+async def under_way_elsewhere(server: Server, person: str, conversation_id: str) -> Sequence[Snapshot]:
+    """Of the reply that another process gives there. What it says later comes to every socket that was registered."""
+    return await server.cluster.under_way(person, conversation_id) if server.cluster else ()
 
 
 def limits(settings: Settings) -> frames.Limits:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 import structlog
 
@@ -17,9 +19,26 @@ logger = structlog.get_logger()
 MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
+Alert: TypeAlias = Callable[[str], Awaitable[None]]
+
+
+async def nobody_else(_conversation_id: str) -> None:
+    """The only process that runs turns has heard the bell."""
+
+
 class Inbox:
+    """`alert`: the turn under way in a conversation may have to stop, whichever process runs it."""
+
     def __init__(
-        self, log: Log, bell: Bell, delivery: Delivery, rate: Rate, metrics: Metrics, *, most_bytes: int
+        self,
+        log: Log,
+        bell: Bell,
+        delivery: Delivery,
+        rate: Rate,
+        metrics: Metrics,
+        *,
+        most_bytes: int,
+        alert: Alert = nobody_else,
     ) -> None:
         self._log = log
         self._bell = bell
@@ -27,6 +46,7 @@ class Inbox:
         self._rate = rate
         self._metrics = metrics
         self._most_bytes = most_bytes
+        self._alert = alert
 
     async def accept(self, message: InboundMessage) -> Accepted:
         """Log it, ring, and tell every device of the person, unless it is a duplicate.
@@ -40,6 +60,8 @@ class Inbox:
             return accepted
         self._metrics.accepted.inc()
         await self._ring(accepted.conversation_id)
+        if message.when_busy == "interrupt":
+            await self._alert(accepted.conversation_id)
         await self._delivery.send(message.person, accepted)
         logger.info("message_accepted", conversation=accepted.conversation_id, offset=accepted.offset)
         return accepted
@@ -48,6 +70,7 @@ class Inbox:
         """Cancel a question that waits, the oldest if none is named. Its one end is on its way then."""
         await self._log.cancel(person, conversation_id, message_id)
         await self._ring(conversation_id)
+        await self._alert(conversation_id)
         logger.info("message_cancelled", conversation=conversation_id)
 
     async def _ring(self, conversation_id: str) -> None:

@@ -101,8 +101,8 @@ class Nodes(Protocol):
         """
         ...
 
-    async def look(self, node: str, conversation_id: str) -> None:
-        """Have it see whether the turn under way there was cancelled."""
+    def look(self, node: str, conversation_id: str) -> None:
+        """Have it see whether the turn under way there was cancelled. Never waits."""
         ...
 
 

@@ -23,7 +23,16 @@ class Worker:
     """Runs until cancelled; then it hands back what it holds. `turns`: conversations worked on at the same time."""
 
     def __init__(
-        self, log: Log, leases: Leases, bell: Bell, runner: Runner, *, owner: str, turns: int, lease_seconds: float
+        self,
+        log: Log,
+        leases: Leases,
+        bell: Bell,
+        runner: Runner,
+        *,
+        owner: str,
+        turns: int,
+        lease_seconds: float,
+        sweep_seconds: float = SWEEP_SECONDS,
     ) -> None:
         self._log = log
         self._leases = leases
@@ -32,16 +41,25 @@ class Worker:
         self._owner = owner
         self._slots = asyncio.Semaphore(turns)
         self._renew_seconds = lease_seconds / 3
+        self._sweep_seconds = sweep_seconds
         self._working: dict[str, asyncio.Task[None]] = {}
         self._rung_again: set[str] = set()
         self._held: dict[str, Lease] = {}
         self._finding: list[asyncio.Task[None]] = []
+        self._looking: asyncio.Queue[str] = asyncio.Queue()
         self._draining = False
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._renew())
+            tasks.create_task(self._look())
             self._finding = [tasks.create_task(self._sweep()), tasks.create_task(self._listen(tasks))]
+
+    def look(self, conversation_id: str) -> None:
+        """See soon whether the turn under way there was cancelled."""
+        if conversation_id in self._working:
+            self._rung_again.add(conversation_id)
+            self._looking.put_nowait(conversation_id)
 
     async def drain(self, seconds: float) -> None:
         """Begin nothing new, and wait for the turns under way, but not for longer than that."""
@@ -123,12 +141,18 @@ class Worker:
                         await self._bell.ring(conversation_id)
             except ServerError as error:
                 logger.warning("sweep_failed", code=error.code)
-            await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.sleep(self._sweep_seconds)
 
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(self._renew_seconds)
             for lease in list(self._held.values()):
+                await self._renew_one(lease)
+
+    async def _look(self) -> None:
+        while True:
+            lease = self._held.get(await self._looking.get())
+            if lease is not None:
                 await self._renew_one(lease)
 
     async def _look_up(self, ring: Ring) -> None:
