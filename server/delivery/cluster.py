@@ -149,10 +149,13 @@ class Cluster:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
             try:
-                if not await self._registry.beat(self.node, DEAD_SECONDS):
-                    self._given_up()
+                await self.beat()
             except ServerError as error:
                 logger.warning("beat_failed", code=error.code)
+
+    async def beat(self) -> None:
+        if not await self._registry.beat(self.node, DEAD_SECONDS):
+            self._given_up()
 
     async def end(self) -> None:
         try:

@@ -12,7 +12,7 @@ from server.model import Conversation, Frame, Principal, Snapshot
 
 MOST_REMEMBERED = 64
 SLOW_READER = 4408
-WORDS_LOST = 4410
+FRAMES_LOST = 4410
 
 
 def ignore(_conversation_id: str) -> None:
@@ -174,7 +174,7 @@ class Connection:
             if self._is_news(frame, attempt):
                 self.say(frame)
         except WordsLost:
-            self.wire.close(WORDS_LOST, "words were lost; resume")
+            self.wire.close(FRAMES_LOST, "frames were lost; resume")
             raise ConnectionGone(f"connection {self.id} missed words") from None
 
     def _is_news(self, frame: Frame, attempt: int) -> bool:

@@ -13,7 +13,7 @@ import structlog
 
 from server.channels import websocket
 from server.channels.websocket import frames
-from server.delivery.connection import Connection
+from server.delivery.connection import FRAMES_LOST, Connection
 from server.errors import ConnectionGone, NotFound, ServerError, Unauthorized, Unavailable
 from server.model import Conversation, Entry, InboundMessage, Reply, Snapshot
 from server.settings import Settings
@@ -187,6 +187,7 @@ class Session:
             self._actions.clear()
         except (ServerError, TimeoutError) as error:
             logger.info("catch_up_failed", conversation=conversation_id, error=str(error))
+            self._connection.wire.close(FRAMES_LOST, "frames were lost; resume")
         with suppress(ConnectionGone):
             self._connection.resume()
 

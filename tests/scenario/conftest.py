@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,9 +27,9 @@ async def provider() -> AsyncIterator[FakeOpenAI]:
 def start(provider: FakeOpenAI, tmp_path: Path) -> Start:
     """Starts the server on this test's folder and provider."""
 
-    def started(**settings: object) -> AbstractAsyncContextManager[ServerProcess]:
+    def started(*, command: Any = ("serve",), **settings: object) -> AbstractAsyncContextManager[ServerProcess]:
         values = {"OPENAI_BASE_URL": provider.base_url, "OPENAI_API_KEY": "sk-test-canary", **settings}
-        return server_process(tmp_path, **values)
+        return server_process(tmp_path, command=command, **values)
 
     return started
 

@@ -59,14 +59,22 @@ class Device:
     """
 
     def __init__(
-        self, name: str, person: Person, url: str, *, pace: Pace, seed: str, stop: asyncio.Event, sockets: list[Socket]
+        self,
+        name: str,
+        person: Person,
+        urls: Sequence[str],
+        *,
+        pace: Pace,
+        seed: str,
+        stop: asyncio.Event,
+        sockets: list[Socket],
     ) -> None:
         self.name = name
         self.answered: set[str] = set()
         self.settled = False
         self.user_id = ""
         self._person = person
-        self._url = url
+        self._urls = urls
         self._pace = pace
         self._random = random.Random(seed)
         self._stop = stop
@@ -88,7 +96,9 @@ class Device:
         headers = {"Authorization": f"Bearer {self._person.token}"}
         while not self.settled:
             try:
-                async with websockets.connect(self._url, additional_headers=headers, **options) as socket:
+                async with websockets.connect(
+                    self._random.choice(self._urls), additional_headers=headers, **options
+                ) as socket:
                     await Visit(self, socket).run()
             except (OSError, websockets.WebSocketException):
                 await asyncio.sleep(self._random.uniform(*self._pace.away))
@@ -96,7 +106,7 @@ class Device:
     # --- what a visit asks ---
 
     def open(self) -> Socket:
-        seen = Socket(self.name, deltas="stream=0" not in self._url)
+        seen = Socket(self.name, deltas="stream=0" not in self._urls[0])
         self._sockets.append(seen)
         return seen
 
@@ -234,8 +244,12 @@ class Crowd:
 
 
 @asynccontextmanager
-async def crowd(url: str, token: Callable[[str], str], *, people: int, seed: int, pace: Pace) -> AsyncIterator[Crowd]:
-    """Everyone has a phone; every second person also a laptop, and every third a device that wants no deltas."""
+async def crowd(
+    url: str, token: Callable[[str], str], *, people: int, seed: int, pace: Pace, others: Sequence[str] = ()
+) -> AsyncIterator[Crowd]:
+    """Everyone has a phone; every second person also a laptop, and every third a device that wants no deltas. Each
+    connects to `url` or one of the `others`, as it comes.
+    """
     stop = asyncio.Event()
     sockets: list[Socket] = []
     devices = []
@@ -249,7 +263,15 @@ async def crowd(url: str, token: Callable[[str], str], *, people: int, seed: int
         for name, query in queries.items():
             label = f"{person.name}/{name}"
             devices.append(
-                Device(label, person, url + query, pace=pace, seed=f"{seed} {label}", stop=stop, sockets=sockets)
+                Device(
+                    label,
+                    person,
+                    [one + query for one in (url, *others)],
+                    pace=pace,
+                    seed=f"{seed} {label}",
+                    stop=stop,
+                    sockets=sockets,
+                )
             )
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(device.run()) for device in devices]

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from server.auth.local_pool import LocalUserPool
 
@@ -58,7 +58,9 @@ class ServerProcess:
 
 
 class Start(Protocol):
-    def __call__(self, **settings: object) -> AbstractAsyncContextManager[ServerProcess]: ...
+    def __call__(
+        self, *, command: Any = ("serve",), **settings: object
+    ) -> AbstractAsyncContextManager[ServerProcess]: ...
 
 
 def environment(data_dir: Path, **settings: object) -> dict[str, str]:
@@ -69,11 +71,13 @@ def environment(data_dir: Path, **settings: object) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def server_process(data_dir: Path, **settings: object) -> AsyncIterator[ServerProcess]:
+async def server_process(
+    data_dir: Path, *, command: Any = ("serve",), **settings: object
+) -> AsyncIterator[ServerProcess]:
     """Started in a folder that exists, ready, and gone at the end."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "server", "serve"),
+        *("-m", "server", *command),
         env=environment(data_dir, **settings),
         cwd=data_dir,
         stdout=asyncio.subprocess.PIPE,

@@ -72,7 +72,7 @@ def test_a_socket_that_missed_words_is_told_to_come_back(lost: Frame) -> None:
     one.put(frame("started", turn=1), attempt=1)
     with pytest.raises(ConnectionGone):
         one.put(lost, attempt=1)
-    assert wire.closed == (4410, "words were lost; resume")
+    assert wire.closed == (4410, "frames were lost; resume")
 
 
 def test_what_comes_too_early_waits_for_what_comes_before_it() -> None:

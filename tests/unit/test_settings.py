@@ -81,6 +81,9 @@ def test_a_wrong_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"ALLOWED_ORIGINS": "https://a.example,*"}, {"UNSAFE_ANY_ORIGIN": "true"}),
         ({"COGNITO_USER_POOL_ID": "eu-west-1_AbC"}, {"COGNITO_CLIENT_IDS": "abc"}),
         ({"COGNITO_CLIENT_IDS": "abc"}, {"COGNITO_USER_POOL_ID": "eu-west-1_AbC"}),
+        ({"NODE_URL": "http://10.0.0.1:8000"}, {"CLUSTER_SECRET": "x" * 32}),
+        ({"CLUSTER_SECRET": "x" * 32}, {"NODE_URL": "http://10.0.0.1:8000"}),
+        ({"NODE_URL": "http://10.0.0.1:8000", "CLUSTER_SECRET": "short"}, {"CLUSTER_SECRET": "x" * 32}),
     ],
 )
 def test_what_is_unsafe_or_half_said_names_its_way_out(
