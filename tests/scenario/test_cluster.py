@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import httpx2
 import pytest
@@ -22,8 +22,8 @@ from tests.scenario.pair import SECRET, Nodes
 from tests.scenario.process import ServerProcess, Start, run_command
 from tests.scenario.storm import SEED, paced, questions
 
-LONG = Answer(tokens=tuple(f" word{number}" for number in range(60)), interval=0.03)
-SHORT_LEASE = {"LEASE_SECONDS": 2}
+WORDS = tuple(f" word{number}" for number in range(60))
+LONG = Answer(tokens=WORDS, interval=0.03)
 
 
 @pytest.fixture
@@ -79,25 +79,30 @@ async def test_a_reply_is_resumed_elsewhere_in_the_middle(nodes: Nodes, provider
                 case "assistantDelta":
                     assert frame["at"] == len(said)
                     said += frame["text"]
-        assert said == reply["message"] == "".join(LONG.tokens)
+        assert said == reply["message"] == "".join(WORDS)
         assert anna.of("assistantSnapshot")
         assert len(anna.of("assistantDelta")) > 1
 
 
-async def test_a_turn_goes_on_elsewhere_when_its_process_is_killed(nodes: Nodes, provider: FakeOpenAI) -> None:
+@pytest.mark.parametrize("end", [ServerProcess.kill, ServerProcess.stop])
+async def test_a_turn_goes_on_elsewhere_when_its_process_ends(
+    start: Start, provider: FakeOpenAI, database: str, end: Callable[[ServerProcess], Awaitable[None | int]]
+) -> None:
     provider.script(LONG)
-    async with nodes.both(("serve",), **SHORT_LEASE) as (here, there), client(here) as phone:
+    nodes = Nodes(start, {"DATABASE_URL": database, "LEASE_SECONDS": 2, "DRAIN_SECONDS": 0})
+    async with nodes.both(("serve",)) as (here, there), client(here) as phone:
         async with client(there) as laptop:
             await laptop.say("hello", messageId="m1")
             await until_words(laptop, 3)
-            await there.kill()
+            await end(there)
         reply = await phone.until("assistantResponse")
         assert (reply["messageId"], reply["message"]) == ("m1", "You said: hello")
         assert spoken(phone.frames, reply["replyId"]) == reply["message"]
+    assert len(provider.questions) == 2
 
 
 async def test_a_cancel_reaches_the_process_that_speaks(nodes: Nodes, provider: FakeOpenAI) -> None:
-    provider.script(LONG, Answer(tokens=LONG.tokens, interval=0.1))
+    provider.script(LONG, Answer(tokens=WORDS, interval=0.1))
     async with nodes.both() as (here, _), client(here) as anna:
         await anna.say("hello")
         await until_words(anna, 3)
@@ -160,7 +165,7 @@ async def test_two_processes_that_die_in_turn_lose_double_and_reorder_nothing(
     start: Start, provider: FakeOpenAI, database: str
 ) -> None:
     print(f"SEED={SEED}")
-    nodes = Nodes(start, {"DATABASE_URL": database, **SHORT_LEASE})
+    nodes = Nodes(start, {"DATABASE_URL": database, "LEASE_SECONDS": 2})
     provider.script(normal=paced)
     async with nodes.begin(0) as first:
         pool = LocalUserPool.open(first.data_dir)
