@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -13,7 +14,7 @@ from server.delivery.connection import Connection
 from server.delivery.hub import Hub
 from server.errors import ServerError
 from server.model import Frame, Place, Snapshot
-from server.ports import Leases, Nodes, Registry
+from server.ports import Nodes, Registry
 
 logger = structlog.get_logger()
 
@@ -43,33 +44,28 @@ class Cluster:
         node: str,
         hub: Hub,
         registry: Registry,
-        leases: Leases,
         nodes: Nodes,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.node = node
         self._hub = hub
         self._registry = registry
-        self._leases = leases
         self._nodes = nodes
         self._clock = clock
         self._known: dict[str, Known] = {}
         self._look_ups = 0
+        self._in_turn: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     # --- Connections and Pusher ---
 
     async def of(self, person: str, *, fresh: bool = True) -> Sequence[str]:
-        """What the registry does not tell is as it was last time: sockets notice what they miss."""
-        known = self._known.get(person)
-        if fresh or known is None or known.until <= self._clock():
-            try:
-                addresses = await self._look_up(person)
-            except ServerError as error:
-                logger.warning("sockets_unknown", code=error.code)
-                addresses = known.addresses if known else ()
-        else:
-            addresses = known.addresses
-        return (*await self._hub.of(person), *addresses)
+        """Answers come in the order of the calls: so no words overtake others on their way through the registry."""
+        lock = self._in_turn.get(person)
+        if lock is None:
+            lock = self._in_turn[person] = asyncio.Lock()
+        async with lock:
+            elsewhere = await self._elsewhere(person, fresh=fresh)
+            return (*await self._hub.of(person), *elsewhere)
 
     async def push(self, connection_id: str, frame: Frame, attempt: int = 0) -> None:
         here, _, there = connection_id.partition("|")
@@ -82,6 +78,17 @@ class Cluster:
     def forget(self, person: str) -> None:
         """A socket was opened since: what is sent from now on goes there too."""
         self._remember(person, Known(self._look_ups, until=float("-inf")))
+
+    async def _elsewhere(self, person: str, *, fresh: bool) -> Sequence[str]:
+        """What the registry does not tell is as it was last time: sockets notice what they miss."""
+        known = self._known.get(person)
+        if known is not None and not fresh and known.until > self._clock():
+            return known.addresses
+        try:
+            return await self._look_up(person)
+        except ServerError as error:
+            logger.warning("sockets_unknown", code=error.code)
+            return known.addresses if known else ()
 
     async def _look_up(self, person: str) -> Sequence[str]:
         self._look_ups += 1
@@ -120,7 +127,7 @@ class Cluster:
     async def under_way(self, person: str, conversation_id: str) -> Sequence[Snapshot]:
         """What was said so far by the process that answers in this conversation, if that is another one."""
         try:
-            owner = await self._leases.owner(conversation_id)
+            owner = await self._registry.owner(conversation_id)
             if owner is None or owner == self.node:
                 return ()
             return await self._nodes.replies(owner, person)
@@ -132,7 +139,7 @@ class Cluster:
     async def alert(self, conversation_id: str) -> None:
         """Let another process that answers there know at once that it may have to stop; it would find out by itself."""
         try:
-            owner = await self._leases.owner(conversation_id)
+            owner = await self._registry.owner(conversation_id)
         except ServerError as error:
             logger.warning("owner_unknown", code=error.code)
             return

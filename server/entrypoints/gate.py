@@ -106,9 +106,20 @@ def check_origin(scope: Scope, settings: Settings) -> None:
     raise Unauthorized("Pages of this origin may not connect; ALLOWED_ORIGINS lists those that may.", code="bad_origin")
 
 
+async def check_everywhere(server: Server, person: str) -> None:
+    """Once a socket is registered: raises `TooMany` if that is one too many over all processes."""
+    most = server.settings.connections_per_person
+    if server.cluster and most and len(await server.cluster.of(person)) > most:
+        raise too_many_of(most)
+
+
 def check_limits(server: Server, person: str) -> None:
     most = server.settings.connections_per_person
     if most and server.hub.count(person) >= most:
-        raise TooMany(f"You have {most} connections open; close one.", code="too_many_connections", retry_after=5)
+        raise too_many_of(most)
     if len(server.hub) >= server.settings.connections:
         raise TooMany("The server is full; try again later.", code="too_many_connections", retry_after=30)
+
+
+def too_many_of(most: int) -> TooMany:
+    return TooMany(f"You have {most} connections open; close one.", code="too_many_connections", retry_after=5)

@@ -13,7 +13,7 @@ from server.channels import websocket
 from server.delivery.connection import Connection
 from server.entrypoints import schemas
 from server.entrypoints.answers import refusal
-from server.entrypoints.gate import SUBPROTOCOL, admit, query, subprotocols
+from server.entrypoints.gate import SUBPROTOCOL, admit, check_everywhere, query, subprotocols
 from server.entrypoints.session import Session, under_way_elsewhere
 from server.entrypoints.wire import EXTENSION
 from server.errors import ConnectionGone, NotFound, ServerError
@@ -70,6 +70,7 @@ class Socket:
         try:
             if self._server.cluster:
                 await self._server.cluster.join(connection)
+                await check_everywhere(self._server, connection.who.person)
             conversation = await self._server.conversations.current(
                 connection.who.person, websocket.NAME, self._server.assistant
             )

@@ -77,8 +77,7 @@ class Log(Protocol):
 class Leases(Protocol):
     """Who works on which conversation. At most one lease of a conversation holds at a time.
 
-    Every method that is given a lease raises `LeaseLost`, and changes nothing, once a later attempt was leased or this
-    one let go.
+    Every method but `take` raises `LeaseLost`, and changes nothing, once a later attempt was leased or this one let go.
     """
 
     async def take(self, conversation_id: str, owner: str) -> Lease | None:
@@ -86,10 +85,6 @@ class Leases(Protocol):
 
         None if nothing waits, if another lease holds, or if a failed question is not due yet. It counts as a try.
         """
-        ...
-
-    async def owner(self, conversation_id: str) -> str | None:
-        """Who holds it, under the name given to `take`."""
         ...
 
     async def renew(self, lease: Lease) -> Lease:

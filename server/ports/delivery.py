@@ -58,7 +58,7 @@ class Connections(Protocol):
 
 
 class Registry(Protocol):
-    """Which sockets there are, over all processes. What ran out is not there, nor what a dead process held."""
+    """Where sockets are, over all processes, and turns. What ran out is not there, nor what a dead process held."""
 
     async def register(self, place: Place, expires_at_seconds: float) -> None:
         """Again is no error. Whoever asks after it returns is told of the socket."""
@@ -69,6 +69,10 @@ class Registry(Protocol):
         ...
 
     async def places(self, person: str) -> Sequence[Place]: ...
+
+    async def owner(self, conversation_id: str) -> str | None:
+        """Who has it on lease, under the name given to `Leases.take`."""
+        ...
 
     async def beat(self, node: str, seconds: float) -> bool:
         """The process there lives, for so long from now. False if it was not known to: its sockets may have been

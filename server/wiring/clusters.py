@@ -17,7 +17,7 @@ async def open_cluster(settings: Settings, hub: Hub, store: Store, stack: AsyncE
         return None
     window = settings.peer_window_ms / 1000
     peers = open_peers(settings.cluster_secret.get_secret_value(), store.unregister, window=window)
-    cluster = Cluster(settings.node_url, hub, store, store, await stack.enter_async_context(peers))
+    cluster = Cluster(settings.node_url, hub, store, await stack.enter_async_context(peers))
     await cluster.begin()
     stack.push_async_callback(cluster.end)
     return cluster

@@ -86,7 +86,7 @@ async def test_a_reply_is_resumed_elsewhere_in_the_middle(nodes: Nodes, provider
 
 @pytest.mark.parametrize("end", [ServerProcess.kill, ServerProcess.stop])
 async def test_a_turn_goes_on_elsewhere_when_its_process_ends(
-    start: Start, provider: FakeOpenAI, database: str, end: Callable[[ServerProcess], Awaitable[None | int]]
+    start: Start, provider: FakeOpenAI, database: str, end: Callable[[ServerProcess], Awaitable[int | None]]
 ) -> None:
     provider.script(LONG)
     nodes = Nodes(start, {"DATABASE_URL": database, "LEASE_SECONDS": 2, "DRAIN_SECONDS": 0})

@@ -42,7 +42,7 @@ class Scene:
         self.hub = Hub(Metrics())
         self.store = MemoryStore(lease_seconds=30, most_waiting=9)
         self.nodes = FakeNodes()
-        self.cluster = Cluster(HERE, self.hub, self.store, self.store, self.nodes, clock=lambda: self.now)
+        self.cluster = Cluster(HERE, self.hub, self.store, self.nodes, clock=lambda: self.now)
         self.far = Place("anna", "far", THERE)
 
     async def begin(self) -> FakeWire:

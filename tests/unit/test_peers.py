@@ -11,6 +11,7 @@ import pytest
 
 from server.backends.peers import Peers, open_peers
 from server.backends.peers.parcels import Gone, Look, Push, encode, read_parcels
+from server.backends.peers.peers import CALL_SECONDS
 from server.errors import Unavailable
 from server.model import Frame, Place, Snapshot
 
@@ -106,15 +107,22 @@ async def test_a_frame_arrives_as_it_was(node: Node) -> None:
     assert (got.at, got.end, got.rich and got.rich()) == (2, 7, b"<p>")
 
 
-async def test_a_dead_process_is_called_once_for_many_frames_and_waited_for_by_nobody(node: Node) -> None:
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_a_dead_process_is_called_once_for_many_frames_and_waited_for_by_nobody(node: Node, hangs: bool) -> None:
     node.answer = None
+    if hangs:
+        node.free.clear()
     async with peers() as ours:
-        for _ in range(50):
+        ours.push(node.place(), Frame(b"lost"), 1)
+        await node.until(lambda: bool(node.calls))
+        began = asyncio.get_running_loop().time()
+        while asyncio.get_running_loop().time() < began + CALL_SECONDS + 0.5:
             ours.push(node.place(), Frame(b"lost"), 1)
             await asyncio.sleep(0.002)
         with pytest.raises(Unavailable):
             await ours.replies(node.url, "anna")
-    assert len(node.calls) == 1
+        assert len(node.calls) == 1
+    node.free.set()
 
 
 async def test_sockets_that_are_gone_are_forgotten(node: Node) -> None:

@@ -119,3 +119,15 @@ async def read_on(client: websockets.ClientConnection) -> None:
 async def person(server: Server) -> str:
     assert server.pool is not None
     return (await server.verifier.verify(server.pool.token("anna"))).person
+
+
+async def test_an_entry_of_which_no_frame_came_is_shown_from_the_log(server: Server) -> None:
+    async with serving(server) as url, websockets.connect(url) as client:
+        conversation_id = json.loads(await client.recv())["conversationId"]
+        anna = await person(server)
+        for message_id in ("m1", "m2"):
+            accepted = await server.log.accept(InboundMessage(anna, conversation_id, message_id, message_id))
+        await server.router.send(anna, accepted)
+        async with asyncio.timeout(10):
+            shown = [json.loads(await client.recv()) for _ in range(2)]
+    assert [(frame["messageId"], frame["offset"]) for frame in shown] == [("m1", 1), ("m2", 2)]
