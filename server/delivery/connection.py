@@ -78,6 +78,10 @@ class Connection:
             return
         if self._held is not None:
             self._keep(self._held, frame, attempt)
+            return
+        seen = self._seen.get(frame.conversation_id)
+        if seen is not None and seen.goes_on(frame, attempt):
+            self.say(frame)
         elif self._take(frame, attempt) and self._early:
             self._go_on()
 

@@ -40,6 +40,17 @@ class Seen:
     def follow(self, snapshot: Snapshot) -> None:
         self.following, self.said = snapshot.question, len(snapshot.text)
 
+    def goes_on(self, frame: Frame, attempt: int) -> bool:
+        """Whether these are the next words of the reply that it is following, as most frames are. Then they count as
+        shown from now on.
+        """
+        if frame.at != self.said or frame.end is None or attempt != self.attempt:
+            return False
+        if not self.turn < self.following == frame.turn:
+            return False
+        self.said = frame.end
+        return True
+
     def is_early(self, frame: Frame) -> bool:
         """Whether something that comes before it is still on its way: other processes send what is theirs."""
         if self.offset is None:
