@@ -9,15 +9,18 @@ PIP_INSTALL := python -m pip --quiet --disable-pip-version-check install --requi
 PIP := $(BIN)/$(PIP_INSTALL)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run dev test check format soak bench token chat lock clean
+.PHONY: help install run run-aws dev test check format soak bench token chat lock clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/.ready ## make the virtual environment with all that the server needs
 
 run: $(VENV)/.ready ## run the server: make run PORT=9001 DATA_DIR=/some/dir
 	@exec $(BIN)/python -m server serve
+
+run-aws: $(VENV)/.ready $(VENV)/ministack/.ready ## run the server on an AWS of this machine, without an account
+	@exec $(BIN)/python -m infra.cluster.run
 
 dev: $(VENV)/.dev ## run the server, and again after each change of its source
 	@exec $(BIN)/watchfiles --filter python '$(BIN)/python -m server serve' server
@@ -47,8 +50,8 @@ soak: $(VENV)/.dev ## kill the server again and again under load: make soak KILL
 bench: $(VENV)/.dev ## measure the server against a relay that keeps nothing
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-token: $(VENV)/.ready ## print a token: make -s token USER=demo
-	@$(BIN)/python -m server token --user '$(WHO)'
+token: $(VENV)/.ready ## print a token: make -s token USER=demo; of run-aws: BACKEND=aws
+	@$(BIN)/python -m $(if $(filter aws,$(BACKEND)),infra.cluster.people,server token) --user '$(WHO)'
 
 chat: $(VENV)/.ready ## talk to the running server: make chat USER=anna
 	@$(BIN)/python -m server chat $(if $(filter command line,$(origin USER)),--user '$(USER)')

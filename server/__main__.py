@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
+from getpass import getpass
 from typing import TypeAlias
 
 from server.errors import BadInput, ConfigError, ServerError
@@ -46,9 +48,14 @@ def parser() -> argparse.ArgumentParser:
         "--no-turns", action="store_true", help="sockets only: other processes of the cluster run the turns"
     )
     add("worker", "Run turns until Ctrl-C, and take no sockets: other processes of the cluster hold them.", work)
-    token = add("token", "Print a token of the local user pool, and nothing else.", print_token)
+    token = add("token", "Print a token of the user pool, and nothing else.", print_token)
     token.add_argument("--user", default="demo", help="whose (default: %(default)s)")
-    token.add_argument("--hours", type=float, default=24, help="how long it is good for (default: %(default)s)")
+    token.add_argument(
+        "--hours", type=float, default=24, help="how long it is good for, if not Cognito's (default: %(default)s)"
+    )
+    token.add_argument(
+        "--password-stdin", action="store_true", help="Cognito's: read it there, not from SWITCHBOARD_PASSWORD"
+    )
     add("sign-out", "Refuse a person's tokens and close their sockets.", sign_out).add_argument(
         "user", help="name in the local user pool, or the token's sub"
     )
@@ -86,9 +93,19 @@ def run(*, sockets: bool = True, turns: bool = True) -> None:
 
 
 def print_token(options: argparse.Namespace) -> None:
-    from server.wiring import local_pool
+    from server.wiring import cognito_token, local_pool
 
-    print(local_pool(read_settings()).token(options.user, lifetime_seconds=int(options.hours * 3600)))
+    settings = read_settings()
+    if settings.uses_local_pool:
+        print(local_pool(settings).token(options.user, lifetime_seconds=int(options.hours * 3600)))
+    else:
+        print(cognito_token(settings, options.user, password_of(options)))
+
+
+def password_of(options: argparse.Namespace) -> str:
+    if options.password_stdin:
+        return sys.stdin.readline().rstrip("\n")
+    return os.environ.get("SWITCHBOARD_PASSWORD") or getpass(f"Password of {options.user}: ")
 
 
 def sign_out(options: argparse.Namespace) -> None:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
 from typing import Any
 
-import boto3
-from botocore.config import Config
-
 from infra.cluster.deploy import deploy
-from infra.cluster.emulator import REGION, Emulator
+from infra.cluster.emulator import Emulator
+from infra.cluster.rights import connect, server_of
 
-QUICK = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30)
+PASSWORD = "Correct-horse-1"
 
 
 @dataclass(frozen=True)
@@ -47,18 +43,6 @@ class Cloud:
             client.batch_write_item(RequestItems={table: gone[start : start + 25]})
 
 
-@cache
-def connect(service: str, who: Emulator) -> Any:
-    return boto3.client(
-        service,
-        region_name=REGION,
-        endpoint_url=who.url,
-        aws_access_key_id=who.access_key_id,
-        aws_secret_access_key=who.secret_access_key,
-        config=QUICK,
-    )
-
-
 def deployed(owner: Emulator, **parameters: str) -> Cloud:
     """A stack of its own, with a user who may do what the role of the servers allows."""
     stack = f"s{uuid.uuid4().hex[:8]}"
@@ -66,19 +50,11 @@ def deployed(owner: Emulator, **parameters: str) -> Cloud:
     return Cloud(stack, settings, owner, server_of(owner, stack))
 
 
-def server_of(owner: Emulator, stack: str) -> Emulator:
-    """The emulator's ECS cannot hand out the role; a user with its policies stands in."""
-    iam, user = connect("iam", owner), f"{stack}-server"
-    iam.create_user(UserName=user)
-    for name, policy in policies_of(owner, stack).items():
-        iam.put_user_policy(UserName=user, PolicyName=name, PolicyDocument=json.dumps(policy))
-    key = iam.create_access_key(UserName=user)["AccessKey"]
-    return replace(owner, access_key_id=key["AccessKeyId"], secret_access_key=key["SecretAccessKey"])
-
-
-def policies_of(owner: Emulator, stack: str) -> dict[str, Any]:
-    iam = connect("iam", owner)
-    found = connect("cloudformation", owner).describe_stack_resource(StackName=stack, LogicalResourceId="Role")
-    role = found["StackResourceDetail"]["PhysicalResourceId"]
-    names = iam.list_role_policies(RoleName=role)["PolicyNames"]
-    return {name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names}
+def sign_up(cloud: Cloud, user: str, *groups: str) -> str:
+    """The `sub` of a new person, confirmed and in these groups, whose password is `PASSWORD`."""
+    cognito, pool = cloud.client("cognito-idp"), cloud.settings["COGNITO_USER_POOL_ID"]
+    made = cognito.sign_up(ClientId=cloud.settings["COGNITO_CLIENT_IDS"], Username=user, Password=PASSWORD)
+    cognito.admin_confirm_sign_up(UserPoolId=pool, Username=user)
+    for group in groups:
+        cognito.admin_add_user_to_group(UserPoolId=pool, Username=user, GroupName=group)
+    return str(made["UserSub"])

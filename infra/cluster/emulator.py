@@ -59,19 +59,20 @@ class Emulator:
 
 
 @contextmanager
-def emulator(state: Path) -> Iterator[Emulator]:
+def emulator(state: Path, port: int = 0) -> Iterator[Emulator]:
     """Started with checks of signatures and permissions, ready, and gone at the end. Raises `NotInstalled`.
 
-    It writes into `state` and nowhere else.
+    It writes into `state` and nowhere else. Ended in good order, it leaves there what the next one on the same port
+    begins with; without a port it takes a free one. Raises `PortTaken`.
     """
     if not PYTHON.exists():
         raise NotInstalled(f"There is no {PYTHON}; make {PYTHON.parents[1]}/.ready")
     for last in reversed(range(TRIES)):
         try:
-            process, running = start(state, free_port())
+            process, running = start(state, port or free_port())
             break
         except PortTaken:
-            if not last:
+            if port or not last:
                 raise
     try:
         yield running
@@ -90,6 +91,8 @@ def start(state: Path, port: int) -> tuple[subprocess.Popen[bytes], Emulator]:
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
+            # Ctrl-C is for us; who still needs it then ends it.
+            start_new_session=True,
         )
     try:
         wait_until_it_listens(process, log, running.url)
@@ -104,6 +107,7 @@ def environment(running: Emulator, state: Path, port: int) -> Mapping[str, str]:
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(state),
         "TMPDIR": str(state),
+        "PERSIST_STATE": "1",
         "STATE_DIR": str(state / "state"),
         "S3_DATA_DIR": str(state / "s3"),
         "AUTH": "true",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import dataclass, field
 
 from server.settings import Settings
 from server.wiring import Server
@@ -11,11 +12,21 @@ from server.wiring import Server
 BOLD, DIM, PLAIN = "\033[1m", "\033[2m", "\033[0m"
 
 
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """A token to begin with: how long it is good for, and the commands for another one and for the terminal client."""
+
+    token: str = field(repr=False)
+    good_for: str
+    again: str
+    chat: str
+
+
 def show_banner(server: Server, port: int) -> None:
-    print(banner(server, port, colour=sys.stdout.isatty()), flush=True)
+    print(banner(server, port, colour=sys.stdout.isatty(), talk=local_talk(server, port)), flush=True)
 
 
-def banner(server: Server, port: int, *, colour: bool) -> str:
+def banner(server: Server, port: int, *, colour: bool, talk: Talk | None) -> str:
     bold, dim, plain = (BOLD, DIM, PLAIN) if colour else ("", "", "")
     settings = server.settings
     address = f"{host_of(settings)}:{port}"
@@ -27,17 +38,24 @@ def banner(server: Server, port: int, *, colour: bool) -> str:
     ]
     if server.pool is None:
         lines += [f"  tokens    {settings.issuer}"]
-    else:
-        url = shlex.quote(f"ws://{address}/{settings.stage}?Auth={server.pool.token('demo')}")
+    if talk is not None:
+        url = shlex.quote(f"ws://{address}/{settings.stage}?Auth={talk.token}")
         lines += [
             "",
-            f"{bold}Talk to it{plain} {dim}(this token is good for a day; another: make -s token USER=demo){plain}",
+            f"{bold}Talk to it{plain} {dim}(this token is good for {talk.good_for}; another: {talk.again}){plain}",
             f"  wscat -c {url}",
             '  {"action":"sendMessage","message":"Hey, how is it going?"}',
-            f"{dim}No wscat? npm install -g wscat; or, over there: make chat{elsewhere(settings, port)}{plain}",
+            f"{dim}No wscat? npm install -g wscat; or, over there: {talk.chat}{plain}",
             "",
         ]
     return "\n".join(lines)
+
+
+def local_talk(server: Server, port: int) -> Talk | None:
+    if server.pool is None:
+        return None
+    chat = f"make chat{elsewhere(server.settings, port)}"
+    return Talk(server.pool.token("demo"), "a day", "make -s token USER=demo", chat)
 
 
 def elsewhere(settings: Settings, port: int) -> str:
@@ -55,6 +73,8 @@ def host_of(settings: Settings) -> str:
 def store_of(settings: Settings) -> str:
     if settings.backend == "memory":
         return "in memory: forgotten when the server stops"
+    if settings.backend == "aws":
+        return f"the DynamoDB table {settings.table_name}"
     if settings.database_url.get_secret_value():
         return "the database at DATABASE_URL"
     return str(settings.data_dir)

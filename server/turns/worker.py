@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import dataclass
 
 import structlog
 
@@ -17,6 +18,16 @@ logger = structlog.get_logger()
 SWEEP_SECONDS = 5.0
 SWEEP_MOST = 1_000
 HAND_BACK_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Work that the sweep found. It needs no bell, and one that is out of order cannot keep it from us."""
+
+    conversation_id: str
+
+    async def done(self) -> None:
+        """Nobody lent it."""
 
 
 class Worker:
@@ -53,7 +64,7 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._renew())
             tasks.create_task(self._look())
-            self._finding = [tasks.create_task(self._sweep()), tasks.create_task(self._listen(tasks))]
+            self._finding = [tasks.create_task(self._sweep(tasks)), tasks.create_task(self._listen(tasks))]
 
     def look(self, conversation_id: str) -> None:
         """See soon whether the turn under way there was cancelled."""
@@ -72,12 +83,20 @@ class Worker:
     async def _listen(self, tasks: asyncio.TaskGroup) -> None:
         async with aclosing(self._bell.rings()) as rings:
             async for ring in rings:
-                if ring.conversation_id in self._working:
+                if not await self._begin(ring, tasks):
                     self._rung_again.add(ring.conversation_id)
                     tasks.create_task(self._look_up(ring))
-                    continue
-                await self._slots.acquire()
-                self._working[ring.conversation_id] = tasks.create_task(self._work(ring))
+
+    async def _begin(self, ring: Ring, tasks: asyncio.TaskGroup) -> bool:
+        """False where the conversation is being worked on already, perhaps since we wait for a slot."""
+        if ring.conversation_id in self._working:
+            return False
+        await self._slots.acquire()
+        if ring.conversation_id in self._working:
+            self._slots.release()
+            return False
+        self._working[ring.conversation_id] = tasks.create_task(self._work(ring))
+        return True
 
     async def _work(self, ring: Ring) -> None:
         conversation_id = ring.conversation_id
@@ -132,13 +151,12 @@ class Worker:
         except (ServerError, TimeoutError):
             logger.info("hand_back_failed", conversation=lease.conversation_id)
 
-    async def _sweep(self) -> None:
+    async def _sweep(self, tasks: asyncio.TaskGroup) -> None:
         """Find work whose ring was lost, and leases that ran out."""
         while True:
             try:
                 for conversation_id in await self._log.waiting(SWEEP_MOST):
-                    if conversation_id not in self._working:
-                        await self._bell.ring(conversation_id)
+                    await self._begin(Found(conversation_id), tasks)
             except ServerError as error:
                 logger.warning("sweep_failed", code=error.code)
             await asyncio.sleep(self._sweep_seconds)

@@ -26,3 +26,19 @@ def local_pool(settings: Settings) -> LocalUserPool:
     if not settings.uses_local_pool:
         raise ConfigError(f"Tokens come from {settings.issuer}; sign in there.")
     return LocalUserPool.open(settings.data_dir)
+
+
+def cognito_token(settings: Settings, user: str, password: str) -> str:
+    """Of the first app client whose tokens are accepted. Raises `Unauthorized`."""
+    # AWS's libraries take their time to load: only who uses them waits for them.
+    from server.auth.sign_in import sign_in
+
+    if not settings.cognito_user_pool_id:
+        raise ConfigError("COGNITO_USER_POOL_ID is not set; without it nobody can sign in from here.")
+    return sign_in(
+        user,
+        password,
+        client_id=settings.cognito_client_ids[0],
+        region=settings.cognito_user_pool_id.partition("_")[0],
+        endpoint_url=settings.aws_endpoint_url,
+    )

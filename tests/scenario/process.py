@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -70,14 +70,18 @@ def environment(data_dir: Path, **settings: object) -> dict[str, str]:
     return {**kept, **ours, **{name: str(value) for name, value in settings.items()}}
 
 
-@asynccontextmanager
-async def server_process(
+def server_process(
     data_dir: Path, *, command: Any = ("serve",), **settings: object
-) -> AsyncIterator[ServerProcess]:
+) -> AbstractAsyncContextManager[ServerProcess]:
     """Started in a folder that exists, ready, and gone at the end."""
+    return module_process(("server", *command), data_dir, **settings)
+
+
+@asynccontextmanager
+async def module_process(command: Sequence[str], data_dir: Path, /, **settings: object) -> AsyncIterator[ServerProcess]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "server", *command),
+        *("-m", *command),
         env=environment(data_dir, **settings),
         cwd=data_dir,
         stdout=asyncio.subprocess.PIPE,

@@ -24,7 +24,7 @@ from server.model import Question, Reply
 from server.turns.runner import MOST_TRIES
 from tests.fakes.openai_server import Answer, Choose, FakeOpenAI, Recorded
 from tests.scenario.checker import check
-from tests.scenario.history import Kept, Run, frames_of, read_logs
+from tests.scenario.history import Kept, Run, Store, frames_of, read_logs
 from tests.scenario.load import Crowd, Pace, crowd
 from tests.scenario.process import ServerProcess, Start, environment
 
@@ -43,7 +43,11 @@ End = Callable[[ServerProcess], Awaitable[None]]
 
 @dataclass
 class Storm:
-    """A server that ends again and again. `busy`: how often in the middle of a run; `slowest_end` is seconds."""
+    """A server that ends again and again.
+
+    `opened`: what it keeps, seen from outside. `busy`: how often it ended in the middle of a run; `slowest_end` is
+    seconds.
+    """
 
     start: Start
     provider: FakeOpenAI
@@ -51,6 +55,7 @@ class Storm:
     random: random.Random
     port: int
     settings: Mapping[str, object] = field(default_factory=dict)
+    opened: Callable[[Path], AbstractAsyncContextManager[Store]] = lambda folder: open_database(folder)
     busy: int = 0
     slowest_end: float = 0
     births: list[float] = field(default_factory=list)
@@ -140,7 +145,8 @@ async def weather(storm: Storm, rage: Callable[[], Awaitable[None]], answers: Ch
     async with crowd(url, token, people=6, seed=SEED, pace=Pace()) as load:
         await rage()
         unsettled = await storm.pass_by(load)
-    logs = await kept(storm.folder, load.people)
+    async with storm.opened(storm.folder) as store:
+        logs = await read_logs(store, load.people)
     harms = check(load.sockets, logs, storm.runs())
     describe(storm, load, logs)
     assert Counter(harm.kind for harm in harms) == {}, "\n".join(map(str, harms[:20]))
@@ -150,10 +156,8 @@ async def weather(storm: Storm, rage: Callable[[], Awaitable[None]], answers: Ch
     return logs
 
 
-async def kept(folder: Path, people: set[str]) -> list[Kept]:
-    url = f"sqlite:///{folder / DATABASE}"
-    async with open_sql(url, sole=False, lease_seconds=30, most_waiting=100) as store:
-        return await read_logs(store, people)
+def open_database(folder: Path) -> AbstractAsyncContextManager[Store]:
+    return open_sql(f"sqlite:///{folder / DATABASE}", sole=False, lease_seconds=30, most_waiting=100)
 
 
 def questions(logs: Sequence[Kept]) -> list[Question]:

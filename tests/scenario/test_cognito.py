@@ -1,16 +1,20 @@
-"""A user pool that is not ours: its keys are fetched, and its rules hold."""
+"""User pools that are not ours: their keys are fetched, and their rules hold."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 import websockets
 
 from tests.fakes.openai_server import FakeOpenAI
-from tests.scenario.process import Start
+from tests.ministack import PASSWORD, Cloud, sign_up
+from tests.scenario.process import Start, environment, run_command
 from tests.unit.auth import forge
 from tests.unit.auth.jwks_server import JwksServer
 
@@ -36,3 +40,43 @@ async def test_tokens_of_the_configured_pool_are_accepted_and_no_others(start: S
                 with pytest.raises(websockets.InvalidStatus):
                     await websockets.connect(server.socket(f"?Auth={bad}"))
     assert len(issuer.requests) == 1
+
+
+@pytest.fixture
+def pool(cloud: Cloud) -> dict[str, str]:
+    """The settings of a server whose people are in the pool on the emulator."""
+    wanted = ("COGNITO_USER_POOL_ID", "COGNITO_CLIENT_IDS")
+    return {**cloud.emulator.environment(), **{name: cloud.settings[name] for name in wanted}}
+
+
+async def test_who_signed_up_gets_a_token_for_the_password_and_talks(
+    start: Start, cloud: Cloud, pool: dict[str, str], tmp_path: Path
+) -> None:
+    sub = sign_up(cloud, "token-anna")
+    code, token, errors = await run_command(
+        "token", "--user", "token-anna", data_dir=tmp_path, SWITCHBOARD_PASSWORD=PASSWORD, **pool
+    )
+    assert (code, errors) == (0, "")
+    async with start(**pool) as server, websockets.connect(server.socket(f"?Auth={token.strip()}")) as socket:
+        assert json.loads(await socket.recv())["userId"] == sub
+        assert token.strip() not in server.printed()
+
+
+async def test_a_password_may_come_through_a_pipe(cloud: Cloud, pool: dict[str, str], tmp_path: Path) -> None:
+    sign_up(cloud, "token-piped")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "server", "token", "--user", "token-piped", "--password-stdin"),
+        env=environment(tmp_path, **pool),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    token, _ = await process.communicate(f"{PASSWORD}\n".encode())
+    assert token.count(b".") == 2
+
+
+async def test_a_wrong_password_is_an_error_that_does_not_repeat_it(pool: dict[str, str], tmp_path: Path) -> None:
+    code, token, errors = await run_command("token", data_dir=tmp_path, SWITCHBOARD_PASSWORD="a-guess", **pool)
+    assert (code, token) == (2, "")
+    assert "Incorrect username or password" in errors
+    assert "a-guess" not in errors

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from server.backends.dynamodb import open_dynamodb
 from tests.fakes.openai_server import Answer, FakeOpenAI
+from tests.ministack import Cloud
 from tests.scenario.client import client
 from tests.scenario.process import START_SECONDS, ServerProcess, Start
 from tests.scenario.storm import DATABASE, KILLS, MISCARRIED, STOPS, Storm, begun, killed, questions, weather
@@ -25,6 +27,22 @@ async def test_kills_under_load_lose_double_and_reorder_nothing(storm: Storm) ->
     logs = await weather(storm, rage)
     assert len(questions(logs)) >= 5 * KILLS
     assert storm.busy >= KILLS / 4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180 + 10 * KILLS)
+async def test_kills_under_load_do_no_more_harm_where_a_table_keeps_everything(
+    storm: Storm, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.empty_table()
+    for name, value in cloud.emulator.environment().items():
+        monkeypatch.setenv(name, value)
+    # A lease is not void when the next server starts: it has to run out.
+    storm.settings = {**cloud.table_settings(), "LEASE_SECONDS": 1}
+    storm.opened = lambda _folder: open_dynamodb(cloud.settings["TABLE_NAME"], lease_seconds=1, most_waiting=100)
+    logs = await weather(storm, lambda: storm.rage(KILLS, ServerProcess.kill))
+    assert len(questions(logs)) >= 3 * KILLS
+    assert storm.busy
 
 
 @pytest.mark.slow

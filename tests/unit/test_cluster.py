@@ -15,7 +15,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.cluster.emulator import Emulator, emulator
-from tests.ministack import Cloud, connect
+from infra.cluster.rights import connect
+from tests.ministack import Cloud
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLDER = """

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
 import pytest
 
+from infra.cluster.rights import policies_of
 from server.backends.dynamodb import keys, open_dynamodb, values
 from server.backends.dynamodb.items import encode_item
 from server.errors import BadInput, ConfigError, LeaseLost, NotFound, Unavailable
 from server.model import Begun, Draft, InboundMessage, Lease, Question, Returned, SignOut, ToolResult
 from tests.fakes.faulty_dynamodb import Fault
-from tests.ministack import Cloud, policies_of
+from tests.ministack import Cloud
 from tests.unit.dynamodb_scene import LEASE_SECONDS, Scene, open_scene
 
 FINE = Draft("fine", "stop")
@@ -55,6 +56,31 @@ async def test_a_turn_makes_six_calls_and_one_for_each_renewal(scene: Scene) -> 
     assert scene.calls() == {"GetItem": 1, "TransactWriteItems": 1}
     assert await scene.store.take(conversation_id, "worker") is None
     assert scene.calls() == {"UpdateItem": 1}
+
+
+async def test_what_else_a_turn_or_a_person_may_do_costs_one_call_or_two(scene: Scene) -> None:
+    store, conversation_id = scene.store, await scene.asked("m1")
+    changes: Sequence[Callable[[Lease], Awaitable[None]]] = (
+        lambda lease: store.bind(lease, "thread_1"),
+        lambda lease: store.fail(lease, 0),
+        store.hand_back,
+    )
+    for change in changes:
+        lease = await scene.take(conversation_id)
+        scene.calls()
+        await change(lease)
+        assert scene.calls() == {"UpdateItem": 1}
+        with suppress(LeaseLost):
+            await store.hand_back(lease)
+    scene.calls()
+    await store.find("anna", conversation_id)
+    assert scene.calls() == {"GetItem": 1}
+    await store.current("anna", "websocket", "a")
+    assert scene.calls() == {"GetItem": 2}
+    await store.recent("anna", 10)
+    assert scene.calls() == {"Query": 1, "BatchGetItem": 1}
+    await store.create("anna", "websocket", "a")
+    assert scene.calls() == {"TransactWriteItems": 1}
 
 
 async def test_what_follows_a_reply_and_what_was_noted_costs_a_fixed_number_of_calls_more(scene: Scene) -> None:

@@ -81,6 +81,7 @@ def test_a_wrong_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"ALLOWED_ORIGINS": "https://a.example,*"}, {"UNSAFE_ANY_ORIGIN": "true"}),
         ({"COGNITO_USER_POOL_ID": "eu-west-1_AbC"}, {"COGNITO_CLIENT_IDS": "abc"}),
         ({"COGNITO_CLIENT_IDS": "abc"}, {"COGNITO_USER_POOL_ID": "eu-west-1_AbC"}),
+        ({"BACKEND": "aws"}, {"TABLE_NAME": "switchboard"}),
         ({"NODE_URL": "http://10.0.0.1:8000"}, {"CLUSTER_SECRET": "x" * 32}),
         ({"CLUSTER_SECRET": "x" * 32}, {"NODE_URL": "http://10.0.0.1:8000"}),
         ({"NODE_URL": "http://10.0.0.1:8000", "CLUSTER_SECRET": "short"}, {"CLUSTER_SECRET": "x" * 32}),
@@ -102,8 +103,12 @@ def test_the_issuer_is_cognitos_own_unless_told_otherwise(monkeypatch: pytest.Mo
     settings = read_settings()
     assert settings.issuer == "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbC"
     assert settings.cognito_client_ids == ("one", "two")
+    assert settings.keys_at == settings.issuer
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
+    assert read_settings().issuer == settings.issuer
+    assert read_settings().keys_at == "http://127.0.0.1:4566/eu-west-1_AbC"
     monkeypatch.setenv("COGNITO_ISSUER_URL", "http://127.0.0.1:4566/eu-west-1_AbC/")
-    assert read_settings().issuer == "http://127.0.0.1:4566/eu-west-1_AbC"
+    assert read_settings().issuer == read_settings().keys_at == "http://127.0.0.1:4566/eu-west-1_AbC"
 
 
 def test_the_environment_outweighs_the_file_and_both_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ Calls, however long the conversation is:
 | take | 2: the lease, then the question; 1 where there is nothing to take |
 | renew, fail, hand back, bind, note | 1 each |
 | answer | 2: the head, then one transaction; 1 more where a question follows, 2 more where steps were noted |
-| steps | 2 |
+| steps, current, recent | 2 each |
+| find, a new conversation | 1 each |
 | a page of the log | 1 for each megabyte of it |
 
 A turn without tools makes 6, and 1 for each renewal. There is 1 more for each text that is too large for one item, for

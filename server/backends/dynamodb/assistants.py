@@ -14,7 +14,7 @@ from server.backends.dynamodb import keys, texts, values
 from server.backends.dynamodb.base import DynamoBase, unchanged
 from server.backends.dynamodb.errors import read_and_change
 from server.backends.dynamodb.items import Item, key_of
-from server.backends.dynamodb.table import Write, check, put, update
+from server.backends.dynamodb.table import Write, check, delete, put, update
 from server.errors import Conflict, NotFound
 from server.model import Move, Version
 
@@ -74,8 +74,11 @@ class DynamoAssistants(DynamoBase):
 
     async def forget_assistant(self, name: str) -> None:
         """Over when the book is gone; what it led to is deleted after that."""
+        await read_and_change(lambda: self._forget(name))
+
+    async def _forget(self, name: str) -> None:
         if (book := await self._book(name)) is not None:
-            await self._table.delete_many([key_of(book)])
+            await self._table.transact(delete(key_of(book), "#life = :life", life=book["life"]))
             await self._clear_assistant(keys.version(name, book["life"], "").pk)
 
     async def _clear_assistant(self, pk: str, prefix: str = "") -> None:

@@ -62,12 +62,8 @@ class DynamoBase:
         return values.question(item)
 
     async def _change(self, conversation_id: str, sets: str, condition: str, *, rest: str = "", **named: Any) -> Head:
-        """Raises `ConditionFailed`, but not over what this very call has done.
-
-        `rest`: the clauses of the update that set nothing.
-        A client that hears nothing asks again by itself, and then its first try is in the way of its second. So each
-        call leaves its own mark.
-        """
+        """Raises `ConditionFailed`, but not over what this very call has done. `rest`: the clauses that set nothing."""
+        # A client that hears nothing asks again by itself, and then its first try is in the way of its second.
         mark = secrets.token_hex(8)
         write = update(keys.head(conversation_id), f"SET {sets}, #mark = :mark {rest}", condition, mark=mark, **named)
         try:

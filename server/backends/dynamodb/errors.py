@@ -23,7 +23,7 @@ from server.errors import ConfigError, ServerError, Unavailable
 Result = TypeVar("Result")
 
 # Seconds that a change waits at most before it is tried again, each time.
-PAUSES = (0.02, 0.04, 0.08, 0.16, 0.32, 0.5, 0.5, 0.5)
+PAUSES = (0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1, 1, 1, 1, 1)
 PASSING = {
     "ExpiredToken",
     "ExpiredTokenException",

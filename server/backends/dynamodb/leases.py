@@ -17,7 +17,7 @@ from server.errors import Unavailable
 from server.model import Draft, Lease, Reply, Settled
 
 TAKEN = "#attempt = #attempt + :one, #tries = #tries + :one, #owner = :owner, #leaseUntil = :until, #dueAt = :until"
-FREE = "size(#waiting) > :none AND #leaseUntil <= :now AND #retryAt <= :now"
+FREE = "attribute_exists(#waiting[0]) AND #leaseUntil <= :now AND #retryAt <= :now"
 RENEWED = "#leaseUntil = :until, #dueAt = :until"
 FAILED = "#failures = #failures + :one, #leaseUntil = :none, #retryAt = :due, #dueAt = :due"
 LET_GO = "#leaseUntil = :none, #dueAt = :now"
@@ -37,7 +37,7 @@ class DynamoLeases(DynamoLog):
         now = self._now()
         until = now + self._lease_ms
         try:
-            head = await self._change(conversation_id, TAKEN, FREE, one=1, none=0, now=now, until=until, owner=owner)
+            head = await self._change(conversation_id, TAKEN, FREE, one=1, now=now, until=until, owner=owner)
         except ConditionFailed as error:
             if error.item.get("deleted") and error.item["dueAt"] <= now:
                 await self._delete(conversation_id)

@@ -5,18 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from itertools import count
-from typing import Any
+from typing import Any, TypeAlias
 
 from server.backends.dynamodb import keys, texts, values
 from server.backends.dynamodb.base import HELD, held, holder, lost, ttl
 from server.backends.dynamodb.errors import ConditionFailed, contend
 from server.backends.dynamodb.items import Item, Key
 from server.backends.dynamodb.leases import DynamoLeases
+from server.backends.dynamodb.log import digest
 from server.backends.dynamodb.table import put, update
 from server.errors import Unavailable
 from server.model import Lease, Step
 
 STEP_DAYS = 31
+MOST_UNSURE = 1_000
+
+# Conversation, attempt, digest of the step.
+Unsure: TypeAlias = tuple[str, int, str]
 
 
 class DynamoRuns(DynamoLeases):
@@ -26,19 +31,25 @@ class DynamoRuns(DynamoLeases):
         super().__init__(*args, **options)
         # Later attempts have higher numbers; within one, the processes that work on it follow each other in time.
         self._order = count(time.time_ns())
-        # The key of a step of which nothing is known, by the lease and the step, until it is asked for again.
-        self._unsure: dict[tuple[str, int, str], Key] = {}
+        # Keys of steps of which it is not known whether they were stored, for when that is asked for again.
+        self._unsure: dict[Unsure, Key] = {}
 
     async def note(self, lease: Lease, step: Step) -> None:
         async with self._in_turn(lease.conversation_id):
             text = values.step_text(step)
-            mark = (lease.conversation_id, lease.attempt, text)
-            key = self._unsure.pop(mark, None) or self._step_key(lease)
+            same = (lease.conversation_id, lease.attempt, digest(text))
+            key = self._unsure.pop(same, None) or self._step_key(lease)
             try:
                 await self._note(lease, {**key._asdict(), "kind": type(step).__name__, "ttl": ttl(STEP_DAYS)}, text)
             except Unavailable:
-                self._unsure[mark] = key
+                self._remember(same, key)
                 raise
+
+    def _remember(self, same: Unsure, key: Key) -> None:
+        """Bounded: the one that came first goes first."""
+        if len(self._unsure) >= MOST_UNSURE:
+            del self._unsure[next(iter(self._unsure))]
+        self._unsure[same] = key
 
     def _step_key(self, lease: Lease) -> Key:
         return keys.step(lease.conversation_id, lease.question.offset, lease.attempt, next(self._order))

@@ -7,9 +7,10 @@ import random
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any, TypeAlias
 
-from server.backends.dynamodb.errors import PAUSES, dynamodb_errors
+from server.backends.dynamodb.errors import PAUSES, contend, dynamodb_errors
 from server.backends.dynamodb.items import Item, Key, decode_item, encode, encode_item, key_of
 from server.errors import ServerError, Unavailable
 
@@ -83,14 +84,17 @@ class Table:
     async def _piecemeal(self, operation: str, rest: Any, left: str) -> AsyncIterator[Any]:
         """DynamoDB does as much of a batch as it likes. It is asked for the rest while there is one."""
         for pause in PAUSES:
-            with dynamodb_errors():
-                answer = await getattr(self._client, operation)(RequestItems=rest)
+            answer = await contend(partial(self._batch, operation, rest))
             yield answer
             rest = answer.get(left)
             if not rest:
                 return
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311
         raise Unavailable("The database is busy.", retry_after=1)
+
+    async def _batch(self, operation: str, rest: Any) -> Any:
+        with dynamodb_errors():
+            return await getattr(self._client, operation)(RequestItems=rest)
 
     async def pages(
         self,
