@@ -45,7 +45,7 @@ format: $(VENV)/.dev ## format the source
 	$(BIN)/ruff check --fix .
 
 soak: $(VENV)/.dev ## kill the server again and again under load: make soak KILLS=200 STOPS=50
-	@KILLS=$(or $(KILLS),200) STOPS=$(or $(STOPS),50) $(BIN)/python -m pytest tests/scenario/test_kills.py -s -k under_load
+	@KILLS=$(or $(KILLS),200) STOPS=$(or $(STOPS),50) $(BIN)/python -m pytest tests/scenario -s -k "under_load or middle_of_runs"
 
 bench: $(VENV)/.dev ## measure the server against a relay that keeps nothing
 	@$(BIN)/python -m tests.benchmarks $(ARGS)

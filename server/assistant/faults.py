@@ -27,10 +27,16 @@ CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error"}
 LOCKED_CODES = {"conversation_locked"}
 
 
+def for_operator(message: str, code: str) -> ProviderFailed:
+    """A fault that stays until somebody sets the server, or the account, right."""
+    logger.error("provider_needs_operator", code=code)
+    return ProviderFailed(f"{message} Please tell its operator.", code=code)
+
+
 def fault_of(code: str | None, retry_after: float | None) -> ServerError:
     """A fault that the provider names, in our words."""
     if code in QUOTA_CODES:
-        return ProviderFailed("The assistant is out of budget. Please tell its operator.", code="provider_quota")
+        return for_operator("The assistant is out of budget.", "provider_quota")
     if code == "context_length_exceeded":
         return ProviderFailed("This message is too long for the assistant; shorten it.", code="message_too_long")
     if code in {None, "server_error", "rate_limit_exceeded", "slow_down", "vector_store_timeout"}:
@@ -66,9 +72,9 @@ def status_error(error: openai.APIStatusError) -> ServerError:
         case 408 | 409 | 429:
             return fault_of(None, poll_after(error.response.headers))
         case 401 | 403:
-            return ProviderFailed("The assistant is not set up. Please tell its operator.", code="provider_key")
+            return for_operator("The assistant is not set up.", "provider_key")
         case 404:
-            return ProviderFailed("The assistant's model is unknown. Please tell its operator.", code="unknown_model")
+            return for_operator("The assistant's model is unknown.", "unknown_model")
         case _ if status >= 500 or words & LOCKED_CODES:
             return fault_of(None, poll_after(error.response.headers))
         case _ if words & CONTEXT_CODES:

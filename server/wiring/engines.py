@@ -30,7 +30,9 @@ LOCAL_OUTPUT_TOKENS = 256
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """`client` is None where the model is our own; `model` is named for people."""
+    """`model` is named for people. `client`: where models can be asked for by the names they have in settings; not for
+    our own model, nor on Azure, where deployments have names that its list of models does not know.
+    """
 
     engine: Engine
     client: openai.AsyncOpenAI | None
@@ -42,7 +44,9 @@ async def open_provider(settings: Settings, tools: Tools, metrics: Metrics, stac
         return await open_embedded_model(settings, tools, metrics, stack)
     client = await stack.enter_async_context(connect_provider(settings))
     engine = make_engine(settings, client, tools, metrics)
-    return Provider(engine, client, f"{settings.model} at {client.base_url.host}")
+    return Provider(
+        engine, None if settings.azure_openai_endpoint else client, f"{settings.model} at {client.base_url.host}"
+    )
 
 
 def make_engine(settings: Settings, client: openai.AsyncOpenAI, tools: Tools, metrics: Metrics) -> Engine:

@@ -12,7 +12,7 @@ import openai
 
 from server.assistant import output
 from server.assistant.catalog import PROVIDERS_OWN
-from server.assistant.faults import provider_errors
+from server.assistant.faults import for_operator, provider_errors
 from server.assistant.limits import Limits
 from server.assistant.polling.poller import OVER, Poller
 from server.assistant.threads.api import MOST_MESSAGES, ThreadsApi
@@ -122,8 +122,7 @@ class ThreadsEngine:
         except NotFound:
             if not await self._api.has_thread(thread):
                 return None
-            unknown = "The assistant or its model is unknown to the provider. Please tell its operator."
-            raise ProviderFailed(unknown, code="unknown_model") from None
+            raise for_operator("The assistant or its model is unknown to the provider.", "unknown_model") from None
         return f"{thread}/{run.id}"
 
     # --- the run ---
