@@ -22,8 +22,8 @@ run: $(VENV)/.ready ## run the server: make run PORT=9001 DATA_DIR=/some/dir
 run-aws: $(VENV)/.ready $(VENV)/ministack/.ready ## run the server on an AWS of this machine, without an account
 	@exec $(BIN)/python -m infra.cluster.run
 
-dev: $(VENV)/.dev ## run the server, and again after each change of its source
-	@exec $(BIN)/watchfiles --filter python '$(BIN)/python -m server serve' server
+dev: $(VENV)/.dev ## run the server, and again after each change under server/
+	@exec $(BIN)/watchfiles '$(BIN)/python -m server serve' server
 
 WORKERS ?= 3
 test: $(VENV)/.dev $(VENV)/ministack/.ready ## run all tests, several at the same time: make test WORKERS=8
@@ -44,13 +44,19 @@ format: $(VENV)/.dev ## format the source
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-soak: $(VENV)/.dev ## kill the server again and again under load: make soak KILLS=200 STOPS=50
-	@KILLS=$(or $(KILLS),200) STOPS=$(or $(STOPS),50) $(BIN)/python -m pytest tests/scenario -s -k "under_load or middle_of_runs"
+soak: $(VENV)/.dev $(VENV)/ministack/.ready ## end servers again and again under load: make soak MINUTES=40, or KILLS=200 STOPS=50 WEBHOOKS=10000
+ifdef MINUTES
+	@MINUTES=$(MINUTES) BACKEND=$(or $(BACKEND),aws) KILLS=$(or $(KILLS),0) MESSAGES=$(or $(MESSAGES),0) \
+		$(BIN)/python -m pytest tests/scenario/test_nemesis.py -s -k everything
+else
+	@KILLS=$(or $(KILLS),200) STOPS=$(or $(STOPS),50) WEBHOOKS=$(or $(WEBHOOKS),10000) \
+		$(BIN)/python -m pytest tests/scenario -s -k "under_load or middle_of_runs"
+endif
 
-bench: $(VENV)/.dev ## measure the server against a relay that keeps nothing
+bench: $(VENV)/.dev $(VENV)/ministack/.ready ## measure the server against a relay that keeps nothing, and two of it against one
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-token: $(VENV)/.ready ## print a token: make -s token USER=demo; of run-aws: BACKEND=aws
+token: $(VENV)/.ready ## print a token: make -s token USER=demo; BACKEND=aws: of the pool of run-aws
 	@$(BIN)/python -m $(if $(filter aws,$(BACKEND)),infra.cluster.people,server token) --user '$(WHO)'
 
 chat: $(VENV)/.ready ## talk to the running server: make chat USER=anna

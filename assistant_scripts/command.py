@@ -19,8 +19,9 @@ from server.entrypoints.logs import configure_logs
 from server.errors import ServerError
 from server.model import Definition
 from server.settings import Settings, read_settings
-from server.wiring import open_mirror, open_office, unknown_tools
-from server.wiring.stores import Missing
+from server.wiring.mirrors import open_mirror
+from server.wiring.stores import Missing, open_office
+from server.wiring.tools import unknown_tools
 
 REFUSED = 2
 INTERRUPTED = 130

@@ -8,13 +8,14 @@ ServerError
 │   └── Conflict          it contradicts what was accepted before
 ├── TooMany               a limit is reached: the same request is welcome later
 ├── Unavailable           a dependency failed in a way that may pass
-├── ProviderFailed        the model provider gave a final no
+├── ProviderFailed        a provider gave a final no
+├── InDoubt               a provider may have done what was asked, or not: ask it before asking again
 ├── LeaseLost             another worker has the conversation: stop, and write nothing more
 ├── ConnectionGone        the socket is closed
 └── ConfigError           the server refuses to start
 
 `code` is a stable word for programs, `message` a sentence for people. `retryable` is read by the turn runner
-and shown to clients; `retry_after` is seconds, or None where nobody knows.
+and the courier, and shown to clients; `retry_after` is seconds, or None where nobody knows.
 """
 
 from __future__ import annotations
@@ -66,6 +67,10 @@ class Unavailable(ServerError):
 
 class ProviderFailed(ServerError):
     code = "provider_failed"
+
+
+class InDoubt(ServerError):
+    code = "in_doubt"
 
 
 class LeaseLost(ServerError):

@@ -13,7 +13,9 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self.connections = Gauge("switchboard_connections", "Open sockets.", registry=self._registry)
+        self.connections = Gauge(
+            "switchboard_connections", "Open sockets, and HTTP chats that wait.", registry=self._registry
+        )
         self.waiting = Gauge(
             "switchboard_waiting_conversations", "Conversations that wait for a worker.", registry=self._registry
         )
@@ -37,11 +39,33 @@ class Metrics:
         self.dropped = Counter(
             "switchboard_dropped_readers", "Sockets cut off because they did not read.", registry=self._registry
         )
+        self.messages_sent = Counter(
+            "switchboard_messages_sent", "Messages sent to phones.", ["channel"], registry=self._registry
+        )
+        self.messages_failed = Counter(
+            "switchboard_messages_failed",
+            "Messages to phones that were given up.",
+            ["channel", "code"],
+            registry=self._registry,
+        )
+        self.messages_in_doubt = Counter(
+            "switchboard_messages_in_doubt",
+            "Times that a provider did not say whether a message was sent.",
+            ["channel"],
+            registry=self._registry,
+        )
         self.first_words = Histogram(
             "switchboard_first_words_seconds", "Until a reply begins.", buckets=SECONDS, registry=self._registry
         )
         self.turn_seconds = Histogram(
             "switchboard_turn_seconds", "Until a reply is stored.", buckets=SECONDS, registry=self._registry
+        )
+
+        self.peer_failures = Counter(
+            "switchboard_peer_failures", "Calls of other processes that failed.", registry=self._registry
+        )
+        self.lost_frames = Counter(
+            "switchboard_lost_frames", "Frames that did not reach another process.", registry=self._registry
         )
 
     def text(self) -> bytes:

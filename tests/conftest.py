@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from infra.cluster.emulator import Emulator, NotInstalled, emulator
 from tests.ministack import Cloud, deployed
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("busy", deadline=None)
+settings.load_profile("busy")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What was imported stays: a full collection that went through it would stop clients and doubles for half a second,
+    and tests would see that in their times.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

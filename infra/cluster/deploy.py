@@ -66,14 +66,19 @@ def deploy(cloudformation: Any, stack: str, parameters: Mapping[str, str], say: 
 
 
 def begin(cloudformation: Any, stack: str, parameters: Mapping[str, str]) -> bool:
-    """Whether anything is to be done."""
-    change = cloudformation.update_stack if find(cloudformation, stack) else cloudformation.create_stack
+    """Whether anything is to be done. Parameters that are not given stay as they are."""
+    before = find(cloudformation, stack)
+    change = cloudformation.update_stack if before else cloudformation.create_stack
+    kept = {one["ParameterKey"] for one in (before or {}).get("Parameters", [])} - parameters.keys()
     try:
         change(
             StackName=stack,
             TemplateBody=TEMPLATE.read_text(),
             Capabilities=CAPABILITIES,
-            Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
+            Parameters=[
+                *({"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()),
+                *({"ParameterKey": name, "UsePreviousValue": True} for name in sorted(kept)),
+            ],
         )
     except ClientError as error:
         if "No updates are to be performed" in str(error):

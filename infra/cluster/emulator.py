@@ -14,6 +14,8 @@ from pathlib import Path
 
 PYTHON = Path(sys.prefix) / "ministack" / "bin" / "python"
 REGION = "eu-west-1"
+# Parameters of the template. The emulator speaks plain HTTP.
+ON_EMULATOR = {"Keep": "Delete", "Transport": "Any"}
 START_SECONDS = 30
 END_SECONDS = 5
 TRIES = 5

@@ -9,15 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infra.cluster.deploy import DeployFailed, deploy
-from infra.cluster.emulator import Emulator, NotInstalled, PortTaken, emulator, free_port
+from infra.cluster.emulator import ON_EMULATOR, Emulator, NotInstalled, PortTaken, emulator, free_port
 from infra.cluster.people import FILE_NAME, PASSWORD, make_person, state_of_emulator, write_environment
 from infra.cluster.rights import connect, server_of
 from server.entrypoints.banner import Talk, banner, elsewhere
 from server.entrypoints.host import run
-from server.entrypoints.logs import configure_logs
+from server.entrypoints.logs import catch_the_rest, configure_logs
 from server.errors import ServerError
 from server.settings import Settings, read_settings
-from server.wiring import Server, cognito_token
+from server.wiring.auth import cognito_token
+from server.wiring.server import Server
 
 STACK = "switchboard"
 
@@ -40,6 +41,7 @@ def main() -> int:
 def serve() -> None:
     settings = read_settings()
     configure_logs(settings.log_level, settings.log_format)
+    catch_the_rest()
 
     def ready(server: Server, port: int) -> None:
         print(banner(server, port, colour=sys.stdout.isatty(), talk=talk(settings, port)), flush=True)
@@ -60,7 +62,7 @@ def cloud(state: Path) -> Iterator[None]:
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = state / FILE_NAME
     with emulator(state, port_of(state)) as owner:
-        settings = deploy(connect("cloudformation", owner), STACK, {"Keep": "Delete"}, say)
+        settings = deploy(connect("cloudformation", owner), STACK, ON_EMULATOR, say)
         make_person(connect("cognito-idp", owner), settings["COGNITO_USER_POOL_ID"], "demo")
         # The owner's keys are for `make token`, which makes people.
         write_environment(file, {**owner.environment(), **settings})

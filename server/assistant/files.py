@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString
 
 from server.errors import BadInput
@@ -20,6 +20,7 @@ from server.model import Definition, Exchange, Overrides, RunMode
 
 SHIPPED = Path(__file__).parent / "definitions"
 MOST_CHARACTERS = 256 * 1024
+DEEPEST = 16
 
 # What each field takes, in the words of an error's last half.
 TAKES = {
@@ -31,12 +32,23 @@ TAKES = {
     "model": "a model's name at the provider, or leave it out",
     "temperature": "a number from 0 to 2, or leave it out",
     "max_output_tokens": "a whole number from 16 to 1000000, or leave it out",
+    "max_reply_tokens": "a whole number from 16 to 1000000, or leave it out",
     "run_mode": "stream or background, or leave it out",
+    "keep_opening": "true or false, or leave it out",
     "channels": "under the name of a channel, what is different there, e.g. its instructions",
     "question": "text without control characters",
     "reply": "text without control characters",
 }
-SHORT = ("name", "description", "model", "temperature", "max_output_tokens", "run_mode")
+SHORT = (
+    "name",
+    "description",
+    "model",
+    "temperature",
+    "max_output_tokens",
+    "max_reply_tokens",
+    "run_mode",
+    "keep_opening",
+)
 
 
 def once_each(names: list[str]) -> list[str]:
@@ -77,6 +89,7 @@ class Part(Strict):
     model: Model | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     max_output_tokens: Annotated[int, Field(ge=16, le=1_000_000)] | None = None
+    max_reply_tokens: Annotated[int, Field(ge=16, le=1_000_000)] | None = None
     run_mode: RunMode | None = None
 
 
@@ -86,6 +99,7 @@ class Whole(Part):
     description: Line = ""
     examples: Annotated[list[Example], Field(max_length=20)] = []
     tools: Annotated[list[Tool], Field(max_length=64), AfterValidator(once_each)] = []
+    keep_opening: bool | None = None
     channels: dict[Channel, Part] = {}
 
 
@@ -106,8 +120,7 @@ def load(text: str, source: str) -> Any:
     if len(text) > MOST_CHARACTERS:
         raise BadInput(f"{source}: this is too long for a definition; at most {MOST_CHARACTERS} characters are taken.")
     try:
-        if any(isinstance(event, AliasEvent) for event in YAML(typ="safe", pure=True).parse(text)):
-            raise BadInput(f"{source}: aliases (*name) are not taken, as a few of them can stand for very much.")
+        check_shape(text, source)
         return YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark
@@ -117,12 +130,24 @@ def load(text: str, source: str) -> Any:
         raise BadInput(f"{source}: this is not good YAML: {str(error).partition(chr(10))[0]}.") from None
 
 
+def check_shape(text: str, source: str) -> None:
+    """Before anything is made of it: little text can stand for very much, or take very long."""
+    depth = 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        if isinstance(event, AliasEvent):
+            raise BadInput(f"{source}: aliases (*name) are not taken, as a few of them can stand for very much.")
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > DEEPEST:
+            raise BadInput(f"{source}: this is nested deeper than any definition.")
+
+
 def definition(whole: Whole) -> Definition:
     return Definition(
         name=whole.name,
         description=whole.description,
         examples=tuple(Exchange(one.question, one.reply) for one in whole.examples),
         tools=tuple(whole.tools),
+        keep_opening=whole.keep_opening,
         channels={channel: Overrides(**part.model_dump()) for channel, part in whole.channels.items()},
         **{name: getattr(whole, name) for name in Part.model_fields},
     )

@@ -10,12 +10,14 @@ import openai
 import structlog
 
 from server.assistant.faults import provider_errors
-from server.errors import ServerError, Unavailable
+from server.bulkhead import bulkhead
+from server.errors import Unavailable
 
 logger = structlog.get_logger()
 
 WARNING_DAYS = 60
 ASK_SECONDS = 10.0
+SETTINGS = "OPENAI_MODEL or OPENAI_IMAGE_MODEL"
 
 
 class Model(msgspec.Struct):
@@ -31,20 +33,17 @@ class Models(msgspec.Struct):
 
 async def warn_of_models(client: openai.AsyncOpenAI, wanted: Collection[str], today: date | None = None) -> None:
     """Asks once. Nothing is refused: a provider may serve what it does not list."""
-    try:
+    with bulkhead("models_not_listed"):
         known = {model.id: model for model in await list_models(client)}
-    except ServerError as error:
-        logger.warning("models_not_listed", code=error.code)
-        return
-    for name in sorted(wanted):
-        warn_of(name, known.get(name), today or datetime.now(UTC).date())
+        for name in sorted(wanted):
+            warn_of(name, known.get(name), today or datetime.now(UTC).date())
 
 
 def warn_of(name: str, model: Model | None, today: date) -> None:
     if model is None:
-        logger.warning("model_unknown", model=name, hint="the provider does not list it; see OPENAI_MODEL")
+        logger.warning("model_unknown", model=name, hint=f"the provider does not list it; see {SETTINGS}")
     elif model.shutdown_date is not None and (model.shutdown_date - today).days < WARNING_DAYS:
-        logger.warning("model_ends", model=name, on=model.shutdown_date.isoformat(), hint="choose another OPENAI_MODEL")
+        logger.warning("model_ends", model=name, on=model.shutdown_date.isoformat(), hint=f"choose another {SETTINGS}")
 
 
 async def list_models(client: openai.AsyncOpenAI) -> list[Model]:

@@ -13,6 +13,7 @@ import msgspec
 import openai
 
 from server.assistant import output
+from server.assistant.creation import made
 from server.assistant.faults import provider_errors
 from server.assistant.limits import Limits
 from server.assistant.output import Output, StreamReader
@@ -108,7 +109,7 @@ class ResponsesEngine:
     async def _polled(self, prompt: Prompt) -> AsyncGenerator[RunEvent]:
         run = None if prompt.handle is None else await self._earlier_run(prompt, prompt.handle)
         if run is None:
-            run = await self._begin(prompt)
+            run = await made(self._begin(prompt), lambda begun: self.cancel(begun.id))
             yield RunBegun(run.id)
             run = await self._first_end(prompt, run.id)
         for event in self._outcome(prompt, run):

@@ -18,7 +18,7 @@ from jose import jwk
 from jose.backends.base import Key
 from jose.exceptions import JOSEError
 
-from server.errors import ConfigError
+from server.errors import ConfigError, Unavailable
 
 logger = structlog.get_logger()
 
@@ -34,7 +34,9 @@ class KeySource(Protocol):
     """Keys by their id."""
 
     async def find(self, kid: str) -> Key | None:
-        """An RS256 public key, ready for jose; None if the issuer has none, or cannot be asked. Never raises."""
+        """An RS256 public key, ready for jose; None if the issuer has none of that id. Raises `Unavailable` for a key
+        that is not known while the issuer cannot be asked.
+        """
         ...
 
 
@@ -49,7 +51,7 @@ class StaticKeys:
 
 
 class JwksKeys:
-    """The keys at `<issuer>/.well-known/jwks.json`, the only place they are taken from.
+    """The keys at `<issuer>/<document>`, the only place they are taken from.
 
     Fetched on `hydrate`, for an unknown kid, and when older than `lifetime` seconds; at most once in 10 s, whatever is
     asked. What was fetched last stays in force until a later fetch succeeds. Raises `ConfigError` for an issuer that is
@@ -60,12 +62,13 @@ class JwksKeys:
         self,
         issuer: str,
         *,
+        document: str = ".well-known/jwks.json",
         timeout: float = 3.0,
         lifetime: float = 3600.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         encrypted = _encrypted(issuer)
-        self._url = f"{issuer.rstrip('/')}/.well-known/jwks.json"
+        self._url = f"{issuer.rstrip('/')}/{document}"
         self._timeout = timeout
         self._lifetime = lifetime
         self._clock = clock
@@ -92,7 +95,7 @@ class JwksKeys:
         await self._http.aclose()
 
     async def hydrate(self) -> None:
-        """Fetch now, before the first token comes. A failure is logged; tokens are refused until a fetch succeeds."""
+        """Fetch now, before the first token comes. A failure is logged; no token is judged until a fetch succeeds."""
         await self._refresh()
 
     async def find(self, kid: str) -> Key | None:
@@ -102,7 +105,19 @@ class JwksKeys:
         if key is None or (stale and self._fetching is None):
             await self._refresh()
             key = self._keys.get(kid)
+        if key is None:
+            self._check_issuer()
         return key
+
+    def _check_issuer(self) -> None:
+        """Raises `Unavailable` if what is known may be too old to say that there is no such key."""
+        if self._fetched_at < self._tried_at:
+            wait = self._tried_at + SECONDS_BETWEEN_FETCHES - self._clock()
+            raise Unavailable(
+                "Whoever signs these tokens cannot be asked for its keys. Come again in a moment.",
+                code="issuer_away",
+                retry_after=max(0, wait),
+            )
 
     async def _refresh(self) -> None:
         """Join the fetch under way, or begin one if it is time."""

@@ -29,7 +29,14 @@ class LiveReply:
         self.sent_at = now
         return delta
 
+    def put_back(self, delta: Delta) -> None:
+        """It was taken, and did not go out: it is pending again, unless what comes after it was taken since."""
+        if self.sent_length == delta.at + len(delta.text):
+            self.sent.pop()
+            self.sent_length = delta.at
+            self.pending.insert(0, delta.text)
+
     def snapshot(self) -> Snapshot:
         """What every device has been sent: what is pending comes after it."""
-        question = self.started.question
-        return Snapshot(self.started.conversation_id, question.offset, question.message_id, "".join(self.sent))
+        question, text = self.started.question, "".join(self.sent)
+        return Snapshot(self.started.conversation_id, question.offset, question.message_id, text, self.attempt)

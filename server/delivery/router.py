@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from typing import assert_never
 
 import structlog
 
+from server.bulkhead import bulkhead
 from server.delivery.live import LiveReply
 from server.errors import ConnectionGone
-from server.model import Delta, Event, Frame, Replied, RunStarted, Snapshot, ToolUsed
+from server.model import Accepted, Delta, Event, Frame, Replied, RunStarted, Snapshot, ToolUsed
 from server.ports import Connections, Pusher
 
 logger = structlog.get_logger()
@@ -53,10 +55,22 @@ class Router:
                 await self._flush(conversation_id)
             case Replied(conversation_id):
                 await self._flush(conversation_id)
-                self._forget(person, conversation_id)
-            case _:
+                self.forget(person, conversation_id, attempt)
+            case Accepted():
                 pass
+            case _:
+                assert_never(event)
         await self._push(person, event, attempt)
+
+    def forget(self, person: str, conversation_id: str, attempt: int) -> None:
+        theirs = self._live.get(person, {})
+        reply = theirs.get(conversation_id)
+        if reply is None or reply.attempt > attempt:
+            return
+        del theirs[conversation_id]
+        self._pending.pop(conversation_id, None)
+        if not theirs:
+            del self._live[person]
 
     def under_way(self, person: str) -> Sequence[Snapshot]:
         """What was sent so far of the person's replies that are under way here."""
@@ -69,7 +83,8 @@ class Router:
             self._stirred.clear()
             await asyncio.sleep(self._window)
             for conversation_id in list(self._pending):
-                await self._flush(conversation_id)
+                with bulkhead("words_not_sent", conversation=conversation_id):
+                    await self._flush(conversation_id)
 
     async def _speak(self, person: str, delta: Delta, attempt: int) -> None:
         reply = self._live[person][delta.conversation_id]
@@ -82,12 +97,6 @@ class Router:
             self._pending[delta.conversation_id] = reply
             self._stirred.set()
 
-    def _forget(self, person: str, conversation_id: str) -> None:
-        theirs = self._live.get(person, {})
-        theirs.pop(conversation_id, None)
-        if not theirs:
-            self._live.pop(person, None)
-
     async def _flush(self, conversation_id: str) -> None:
         reply = self._pending.get(conversation_id)
         if reply is not None:
@@ -96,11 +105,20 @@ class Router:
     async def _flush_reply(self, reply: LiveReply) -> None:
         delta = reply.take(self._clock())
         self._pending.pop(delta.conversation_id, None)
-        await self._push(reply.person, delta, reply.attempt)
+        try:
+            await self._push(reply.person, delta, reply.attempt)
+        except asyncio.CancelledError:
+            # A turn that is cancelled while it speaks has said this. A socket that has it already drops it.
+            reply.put_back(delta)
+            if reply.pending:
+                self._pending[delta.conversation_id] = reply
+                self._stirred.set()
+            raise
 
     async def _push(self, person: str, event: Event, attempt: int) -> None:
         frame = None
-        for connection_id in await self._connections.of(person):
+        fresh = not isinstance(event, Delta | ToolUsed)
+        for connection_id in await self._connections.of(person, fresh=fresh):
             frame = frame or self._encode(event)
             try:
                 await self._pusher.push(connection_id, frame, attempt)

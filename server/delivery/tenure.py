@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from operator import attrgetter
 
-import structlog
-
-from server.delivery.hub import Connection, Hub
-from server.errors import ServerError, Unauthorized
+from server.bulkhead import bulkhead
+from server.delivery.connection import Connection
+from server.delivery.hub import Hub
+from server.errors import Unauthorized
 from server.model import Frame, Principal
 from server.ports import SignOuts
-
-logger = structlog.get_logger()
 
 WARNING_SECONDS = 60
 LOOK_SECONDS = 1.0
 # No token of ours or Cognito's is good for longer.
 REMEMBERED_MS = 31 * 86_400_000
-# A sign-out that another process is writing may carry a time just before the last look.
-OVERLAP_MS = 10_000
+# A sign-out carries the time of who wrote it, whose clock may be behind.
+OVERLAP_MS = 300_000
 TOKEN_OVER = 4401
 
 
@@ -48,19 +47,24 @@ class Tenure:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            try:
+            with bulkhead("sign_outs_unknown"):
                 await self.look()
-            except ServerError as error:
-                logger.warning("sign_outs_unknown", code=error.code)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
         self._close_what_ran_out()
         now = int(self._clock() * 1000)
-        for one in await self._sign_outs.signed_out_since(self._looked_at):
+        for one in sorted(await self._sign_outs.signed_out_since(self._looked_at), key=attrgetter("at")):
+            self._signed_out.pop(one.person, None)
             self._signed_out[one.person] = one.at
             self._close_signed_out(one.person)
         self._looked_at = now - OVERLAP_MS
+        self._forget(now - REMEMBERED_MS)
+
+    def _forget(self, before: int) -> None:
+        """The oldest come first."""
+        while self._signed_out and next(iter(self._signed_out.values())) < before:
+            del self._signed_out[next(iter(self._signed_out))]
 
     def _close_what_ran_out(self) -> None:
         now = self._clock()

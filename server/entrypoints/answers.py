@@ -15,7 +15,13 @@ def answer(content: Any, status: int = 200, headers: Any = None) -> Response:
     return Response(schemas.encode(content), status, headers, "application/json")
 
 
+def error_body(error: ServerError) -> schemas.ErrorBody:
+    return schemas.error(error.code, error.message, schemas.request_id(), retryable=error.retryable)
+
+
 def refusal(error: ServerError) -> Response:
-    body = schemas.error(error.code, error.message, schemas.request_id(), retryable=error.retryable)
-    headers = {} if error.retry_after is None else {"retry-after": str(int(error.retry_after) + 1)}
-    return answer(body, status_of(error), headers)
+    return answer(error_body(error), status_of(error), headers_of(error))
+
+
+def headers_of(error: ServerError) -> dict[str, str]:
+    return {} if error.retry_after is None else {"retry-after": str(int(error.retry_after) + 1)}

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field
 
 from server.settings import Settings
-from server.wiring import Server
+from server.wiring.server import Roles, Server
 
 BOLD, DIM, PLAIN = "\033[1m", "\033[2m", "\033[0m"
 
@@ -34,8 +34,11 @@ def banner(server: Server, port: int, *, colour: bool, talk: Talk | None) -> str
         f"{bold}Switchboard{plain} is up at {bold}http://{address}{plain}",
         f"  model     {server.model}",
         f"  data      {store_of(settings)}",
-        f"  socket    ws://{address}/{settings.stage} and /ws, described at http://{address}/asyncapi.json",
     ]
+    if server.roles.sockets:
+        lines += [f"  socket    ws://{address}/{settings.stage} and /ws, described at http://{address}/asyncapi.json"]
+    if settings.node_url:
+        lines += [f"  node      {settings.node_url}, {what_of(server.roles)}"]
     if server.pool is None:
         lines += [f"  tokens    {settings.issuer}"]
     if talk is not None:
@@ -51,8 +54,18 @@ def banner(server: Server, port: int, *, colour: bool, talk: Talk | None) -> str
     return "\n".join(lines)
 
 
+def what_of(roles: Roles) -> str:
+    match roles:
+        case Roles(sockets=True, turns=True):
+            return "sockets and turns"
+        case Roles(sockets=True):
+            return "sockets; other processes run the turns"
+        case _:
+            return "turns; other processes hold the sockets"
+
+
 def local_talk(server: Server, port: int) -> Talk | None:
-    if server.pool is None:
+    if server.pool is None or not server.roles.sockets:
         return None
     chat = f"make chat{elsewhere(server.settings, port)}"
     return Talk(server.pool.token("demo"), "a day", "make -s token USER=demo", chat)

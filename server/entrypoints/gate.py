@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.types import Scope
 
-from server.errors import NotFound, ServerError, TooMany, Unauthorized, Unavailable
+from server.auth.links import EXPIRED
+from server.errors import (
+    BadInput,
+    Conflict,
+    NotFound,
+    ProviderFailed,
+    ServerError,
+    TooMany,
+    Unauthorized,
+    Unavailable,
+)
 from server.model import Principal
 from server.settings import Settings
-from server.wiring import Server
+from server.wiring.server import Server
 
 SUBPROTOCOL = "assistant.v1"
 BEARER = "bearer."
+# What the ids of requests begin with that wait for an answer among the sockets of their person.
+WAITER = "w_"
+BAD_INPUT = {
+    "slow_request": 408,
+    "message_too_long": 413,
+    "request_too_long": 413,
+    "bad_content_type": 415,
+    "bad_body": 422,
+}
 
 
 def status_of(error: ServerError) -> int:
     match error:
+        case BadInput():
+            return BAD_INPUT.get(error.code, 400)
         case Unauthorized():
             return 401 if error.code == "no_token" else 403
         case NotFound():
-            return 404
+            return 410 if error.code == EXPIRED else 404
+        case Conflict() | TooMany(code="busy"):
+            return 409
         case TooMany():
             return 429
+        case ProviderFailed():
+            return 502
         case Unavailable():
             return 503
         case _:
@@ -32,14 +57,18 @@ def status_of(error: ServerError) -> int:
 
 async def admit(server: Server, scope: Scope) -> Principal:
     """Raises `Unauthorized` for a foreign origin, or a missing or bad token; `TooMany` above a limit of connections;
-    `Unavailable` while the server ends.
+    `Unavailable` while the server ends, or nobody can say whether the token is good.
     """
-    if server.draining.is_set():
-        raise Unavailable("The server is about to stop; come back in a moment.", code="draining", retry_after=5)
+    check_draining(server)
     check_origin(scope, server.settings)
     who = await verified(server, token_of(scope))
     check_limits(server, who.person)
     return who
+
+
+def check_draining(server: Server) -> None:
+    if server.draining.is_set():
+        raise Unavailable("The server is about to stop; come back in a moment.", code="draining", retry_after=5)
 
 
 async def identify(server: Server, scope: Scope) -> Principal:
@@ -100,15 +129,42 @@ def check_origin(scope: Scope, settings: Settings) -> None:
     origin = header(scope, b"origin")
     if origin is None or "*" in settings.allowed_origins or origin in settings.allowed_origins:
         return
-    parts = urlsplit(origin)
-    if parts.netloc and parts.netloc in {header(scope, b"host"), urlsplit(settings.public_url).netloc}:
+    host = host_of(origin)
+    if host and host in {header(scope, b"host"), urlsplit(settings.public_url).netloc}:
         return
     raise Unauthorized("Pages of this origin may not connect; ALLOWED_ORIGINS lists those that may.", code="bad_origin")
 
 
+def host_of(origin: str) -> str:
+    """Empty for what is no URL, or has none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
+
+
+async def check_everywhere(server: Server, person: str) -> None:
+    """Once a socket is registered: raises `TooMany` if that is one too many over all processes. After a crash, those
+    that come back are not kept out by what the dead process held.
+    """
+    most, cluster = server.settings.connections_per_person, server.cluster
+    if cluster is None or not most or sockets_among(await cluster.of(person)) <= most:
+        return
+    if sockets_among(await cluster.within_reach(person)) > most:
+        raise too_many_of(most)
+
+
 def check_limits(server: Server, person: str) -> None:
     most = server.settings.connections_per_person
-    if most and server.hub.count(person) >= most:
-        raise TooMany(f"You have {most} connections open; close one.", code="too_many_connections", retry_after=5)
+    if most and sockets_among(one.id for one in server.hub.connections(person)) >= most:
+        raise too_many_of(most)
     if len(server.hub) >= server.settings.connections:
         raise TooMany("The server is full; try again later.", code="too_many_connections", retry_after=30)
+
+
+def sockets_among(connections: Iterable[str]) -> int:
+    return sum(not one.startswith(WAITER) for one in connections)
+
+
+def too_many_of(most: int) -> TooMany:
+    return TooMany(f"You have {most} connections open; close one.", code="too_many_connections", retry_after=5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import gc
 import signal
 import socket
@@ -13,15 +14,19 @@ import structlog
 import uvicorn
 
 from server.entrypoints.asgi import build_app
+from server.entrypoints.logs import loop_failed
 from server.entrypoints.session import FRAME_BYTES
 from server.entrypoints.wire import SocketProtocol, http_protocol
 from server.errors import ConfigError
 from server.settings import Settings
-from server.wiring import Server, open_server
+from server.wiring.server import EVERY_ROLE, Roles, Server, open_server
 
 logger = structlog.get_logger()
 
-GRACE_SECONDS = 8
+# For sockets and requests, once the turns have had their time.
+GRACE_SECONDS = 4
+# More than all that an end may wait for in good order, and less than hosts wait until they kill.
+HARD_STOP_SECONDS = 28
 BACKLOG = 2048
 
 
@@ -42,46 +47,58 @@ class Host(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         # What exists by now stays; the collector need not walk it again while sockets come and go.
-        gc.collect()
         gc.freeze()
         gc.set_threshold(2_000, 50, 1_000)
+        gc.enable()
         self._ready()
 
 
-def run(settings: Settings, ready: Callable[[Server, int], None]) -> None:
+def run(settings: Settings, ready: Callable[[Server, int], None], roles: Roles = EVERY_ROLE) -> None:
     """Until SIGTERM or Ctrl-C; on uvloop where there is one."""
     try:
         import uvloop
     except ImportError:
-        asyncio.run(serve(settings, ready))
+        asyncio.run(serve(settings, ready, roles))
     else:
-        uvloop.run(serve(settings, ready))
+        uvloop.run(serve(settings, ready, roles))
 
 
-async def serve(settings: Settings, ready: Callable[[Server, int], None]) -> None:
+async def serve(settings: Settings, ready: Callable[[Server, int], None], roles: Roles = EVERY_ROLE) -> None:
     """`ready` is called with the port as soon as clients may come."""
+    asyncio.get_running_loop().set_exception_handler(loop_failed)
     with contextlib.closing(listen(settings)) as port:
-        async with open_server(settings) as server:
+        async with open_server(settings, roles) as server:
             host = Host(config(server), lambda: ready(server, port.getsockname()[1]))
+            # Before anybody is told that it is up: from then on a signal must not end it in the middle of something.
+            stop = asyncio.Event()
+            on_signals(stop.set)
             async with asyncio.TaskGroup() as tasks:
-                ending = tasks.create_task(end(server, host))
+                ending = tasks.create_task(end(server, host, stop))
                 await host.serve(sockets=[port])
                 ending.cancel()
     logger.info("stopped")
 
 
-async def end(server: Server, host: Host) -> None:
-    """On the first signal in good order, on a second at once."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+def on_signals(happens: Callable[[], object]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, happens)
+
+
+async def end(server: Server, host: Host, stop: asyncio.Event) -> None:
+    """On the first signal in good order, on a second at once; and whatever hangs, not later than the hard stop."""
     await stop.wait()
     logger.info("stopping")
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, host.hurry)
+    # Not a thread or a task of ours, which what hangs could hold up. Both say where everything hung.
+    faulthandler.dump_traceback_later(HARD_STOP_SECONDS, exit=True)
+    asyncio.get_running_loop().call_later(HARD_STOP_SECONDS - 1, show_tasks)
+    on_signals(host.hurry)
     await server.drain()
     host.should_exit = True
+
+
+def show_tasks() -> None:
+    for task in asyncio.all_tasks():
+        task.print_stack(limit=8)
 
 
 def config(server: Server) -> uvicorn.Config:
@@ -98,7 +115,8 @@ def config(server: Server) -> uvicorn.Config:
         lifespan="off",
         access_log=False,
         log_config=None,
-        proxy_headers=False,
+        proxy_headers=bool(server.settings.trusted_proxies),
+        forwarded_allow_ips=list(server.settings.trusted_proxies),
         server_header=False,
     )
 

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import re
 import sys
+import threading
 import traceback
+from collections.abc import Mapping
+from types import TracebackType
 from typing import Any
 
 import msgspec
 import structlog
 
-# Uvicorn says so of every handshake that was refused with an HTTP answer.
-NOT_SO = "ASGI callable returned without completing handshake."
+# Where a message of asyncio goes over to what it is about.
+OBJECTS = re.compile(r"[(<{\[\n'\"]")
+# Errors of uvicorn's that are none: every handshake that was refused with an HTTP answer, and every end of the process
+# for which somebody was too slow.
+NO_ERRORS = frozenset(
+    {
+        "ASGI callable returned without completing handshake.",
+        "Cancel %s running task(s), timeout graceful shutdown exceeded",
+    }
+)
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -32,7 +45,28 @@ def configure_logs(level: str, style: str) -> None:
         cache_logger_on_first_use=True,
     )
     # Of the libraries only warnings: uvicorn's own lines would quote query strings, and those hold tokens.
-    logging.basicConfig(handlers=[Forwarder()], level=logging.WARNING, force=True)
+    # The handler's own level holds where somebody turns one of their loggers up.
+    logging.basicConfig(handlers=[Forwarder(logging.WARNING)], level=logging.WARNING, force=True)
+
+
+def catch_the_rest() -> None:
+    """What Python itself would print, with the exception's message, as a line of ours."""
+    sys.excepthook = process_crashed
+    sys.unraisablehook = lambda told: structlog.get_logger().error("error_ignored", exc_info=told.exc_value)
+    threading.excepthook = lambda told: structlog.get_logger().error("thread_crashed", exc_info=told.exc_value)
+
+
+def process_crashed(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, where)
+        return
+    structlog.get_logger().critical("process_crashed", exc_info=error)
+
+
+def loop_failed(_loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+    """An event loop's exception handler: the loop itself would show tasks and arguments, and so what is in them."""
+    told = OBJECTS.split(str(context.get("message", "")))[0].strip()
+    structlog.get_logger().error("loop_failed", message=told, exc_info=context.get("exception"))
 
 
 def pretty_lines() -> list[Any]:
@@ -66,8 +100,10 @@ class Forwarder(logging.Handler):
     """The standard library's log lines as ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.msg == NOT_SO:
+        if record.msg in NO_ERRORS:
             return
+        # Its words, without what it put into them.
+        told = str(record.msg).partition("\n")[0]
         structlog.get_logger().log(
-            record.levelno, "library", logger=record.name, message=record.getMessage(), exc_info=record.exc_info or None
+            record.levelno, "library", logger=record.name, message=told, exc_info=record.exc_info or None
         )

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from server.errors import BadInput
 from server.model import DeadLetter, reply_id
 from server.settings import Settings
-from server.wiring import local_pool, open_office
+from server.wiring.auth import local_pool
+from server.wiring.stores import open_office
 
 MOST_LISTED = 1_000
 

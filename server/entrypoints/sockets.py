@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from contextlib import suppress
 
 import structlog
 from starlette.types import Receive, Scope, Send
 
 from server.channels import websocket
-from server.delivery.hub import Connection
+from server.delivery.connection import Connection
 from server.entrypoints import schemas
 from server.entrypoints.answers import refusal
-from server.entrypoints.gate import SUBPROTOCOL, admit, query, subprotocols
-from server.entrypoints.session import Session
+from server.entrypoints.gate import SUBPROTOCOL, admit, check_everywhere, query, subprotocols
+from server.entrypoints.session import Session, under_way_elsewhere
 from server.entrypoints.wire import EXTENSION
-from server.errors import NotFound, ServerError
+from server.errors import ConnectionGone, NotFound, ServerError
 from server.model import Conversation
-from server.wiring import Server
+from server.wiring.server import Server
 
 logger = structlog.get_logger()
 
@@ -43,8 +44,15 @@ class Socket:
             scope["extensions"][EXTENSION].forget_handshake()
             if conversation is not None:
                 await self._serve(connection, conversation, receive)
+        except asyncio.CancelledError:
+            # A process that ends in a hurry waits for nobody.
+            if not self._server.draining.is_set():
+                raise
         finally:
             self._server.hub.remove(connection)
+            # At its end, the whole process leaves at once.
+            if self._server.cluster and not self._server.draining.is_set():
+                await self._server.cluster.leave(connection)
 
     async def _admit(self, scope: Scope) -> Connection:
         """Counted from here on, so that the limits hold, and live: it holds its frames until it has been greeted."""
@@ -64,6 +72,9 @@ class Socket:
     async def _accept(self, scope: Scope, receive: Receive, send: Send, connection: Connection) -> Conversation | None:
         """The person's conversation; None if the socket had to be refused after all."""
         try:
+            if self._server.cluster:
+                await self._server.cluster.join(connection, connection.who)
+                await check_everywhere(self._server, connection.who.person)
             conversation = await self._server.conversations.current(
                 connection.who.person, websocket.NAME, self._server.assistant
             )
@@ -79,8 +90,11 @@ class Socket:
         """Until the client leaves, or is made to."""
         logger.debug("connected", connection=connection.id)
         try:
+            elsewhere = await under_way_elsewhere(self._server, connection.who.person, conversation.id)
             async with asyncio.TaskGroup() as tasks:
                 session = Session(self._server, connection, conversation, tasks)
+                with suppress(ConnectionGone):
+                    session.begin(conversation, elsewhere)
                 await read(receive, session)
                 # What was sent before the client left is still carried out.
                 await session.end(END_SECONDS)

@@ -7,20 +7,42 @@ not read; and a client that connects and says nothing would keep its connection 
 from __future__ import annotations
 
 import asyncio
+import http
 from typing import Any
 
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
+
+from server.entrypoints import schemas
 
 EXTENSION = "switchboard.wire"
+ABORT = "switchboard.abort"
 CLOSE_SECONDS = 2.0
 NO_PONG = 4409
+REFUSAL = "This is no WebSocket handshake; use a WebSocket client."
+
+
+class Handshake(ServerProtocol):
+    """Who is refused is not shown the headers in question, as the library would: a token may be among them."""
+
+    def reject(self, status: http.HTTPStatus | int, text: str) -> Response:  # noqa: ARG002
+        error = schemas.error("bad_handshake", REFUSAL, schemas.request_id())
+        refusal = super().reject(status, schemas.encode(error).decode())
+        del refusal.headers["Content-Type"]
+        refusal.headers["Content-Type"] = "application/json"
+        return refusal
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
-    """Implements `delivery.hub.Wire`; applications find it in their scope's extensions."""
+    """Implements `delivery.connection.Wire`; applications find it in their scope's extensions."""
+
+    def __init__(self, config: uvicorn.Config, *arguments: Any, **options: Any) -> None:
+        super().__init__(config, *arguments, **options)
+        self.conn = Handshake(max_size=config.ws_max_size, logger=self.logger)
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -62,9 +84,14 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def close(self, code: int, reason: str) -> None:
         if self.close_sent or self.transport.is_closing():
             return
+        try:
+            self.conn.send_close(code, reason)
+        except InvalidState:
+            # In the middle of the handshake, or the client has closed it.
+            self.transport.abort()
+            return
         self.stop_keepalive()
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
-        self.conn.send_close(code, reason)
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         if self.read_paused:
@@ -82,7 +109,10 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """A client has `head_seconds` for the head of each request, the silence before its first one included."""
+    """A client has `head_seconds` for the head of each request, the silence before its first one included.
+
+    Applications find what ends its connection at once, whatever it has not read yet, in their scope's extensions.
+    """
 
     head_seconds = 10.0
     _deadline: asyncio.TimerHandle | None = None
@@ -94,6 +124,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._await_head()
         super().on_message_begin()
+        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item]
 
     def on_headers_complete(self) -> None:
         self._head_came()

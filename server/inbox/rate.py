@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 
 from server.errors import TooMany
 
-MOST_PEOPLE = 10_000
+MOST_PEOPLE = 100_000
 
 
 class Rate:
@@ -16,19 +17,30 @@ class Rate:
     def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
         self._spacing = 60 / per_minute if per_minute else 0.0
         self._clock = clock
-        self._free_at: dict[str, float] = {}
+        self._free_at: OrderedDict[str, float] = OrderedDict()
+
+    def check(self, person: str) -> None:
+        """Raises `TooMany`, which says when the next one is welcome."""
+        now = self._clock()
+        if (free_at := self._next(person, now)) > now:
+            raise TooMany("Too many messages; wait a moment.", code="too_many_messages", retry_after=free_at - now)
 
     def spend(self, person: str) -> None:
-        """Raises `TooMany`, which says when the next one is welcome."""
+        """Raises what `check` raises."""
         if not self._spacing:
             return
+        self.check(person)
         now = self._clock()
-        free_at = max(self._free_at.get(person, -math.inf), now - 60 + self._spacing)
-        if free_at > now:
-            raise TooMany("Too many messages; wait a moment.", code="too_many_messages", retry_after=free_at - now)
-        if len(self._free_at) >= MOST_PEOPLE:
-            self._forget(now)
+        free_at = self._next(person, now)
         self._free_at[person] = free_at + self._spacing
+        self._free_at.move_to_end(person)
+        self._forget(now)
+
+    def _next(self, person: str, now: float) -> float:
+        """When the next one is welcome; not later than now, if it is."""
+        return max(self._free_at.get(person, -math.inf), now - 60 + self._spacing)
 
     def _forget(self, now: float) -> None:
-        self._free_at = {who: at for who, at in self._free_at.items() if at > now - 60 + self._spacing}
+        """Who spoke longest ago comes first. A minute later that does not matter any more."""
+        while len(self._free_at) > MOST_PEOPLE or next(iter(self._free_at.values())) <= now - 60 + self._spacing:
+            self._free_at.popitem(last=False)

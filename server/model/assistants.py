@@ -29,6 +29,7 @@ class Overrides:
     model: str | None = None
     temperature: float | None = None
     max_output_tokens: int | None = None
+    max_reply_tokens: int | None = None
     run_mode: RunMode | None = None
 
 
@@ -37,7 +38,10 @@ class Definition:
     """An assistant as its file says it. None: as the server's settings say.
 
     `examples` are exchanges that the model is shown before the real ones; `tools` are names; `channels` holds what is
-    different there. `run_mode`: stream the words to a person who watches, or let the provider work in the background.
+    different there. `max_reply_tokens`: what a person at a phone is sent of a reply, in whole sentences; unlike
+    `max_output_tokens` it leaves a model as much as it needs to think. `run_mode`: stream the words to a person who
+    watches, or let the provider work in the background. `keep_opening`: however long a conversation is, the model is
+    shown how it began.
     """
 
     name: str
@@ -48,7 +52,9 @@ class Definition:
     model: str | None = None
     temperature: float | None = None
     max_output_tokens: int | None = None
+    max_reply_tokens: int | None = None
     run_mode: RunMode | None = None
+    keep_opening: bool | None = None
     channels: Mapping[str, Overrides] = field(default_factory=dict)
 
     def may_use(self, tool: str) -> bool:

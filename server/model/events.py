@@ -13,7 +13,9 @@ ToolStatus: TypeAlias = Literal["started", "done", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A message is durable. `duplicate`: its id was accepted before, and nothing changed."""
+    """A message is durable. `duplicate`: its id was accepted before, and nothing changed. `joins`: it will be answered
+    together with what waited before it.
+    """
 
     conversation_id: str
     message_id: str
@@ -21,6 +23,7 @@ class Accepted:
     text: str
     created_at: int
     duplicate: bool = False
+    joins: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +65,13 @@ class Replied:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that was said so far of a reply under way, for a device that joins in the middle."""
+    """All that was said so far of a reply under way, by this attempt at it, for a device that joins in the middle."""
 
     conversation_id: str
     question: int
     message_id: str
     text: str
+    attempt: int = 0
 
 
 Event: TypeAlias = Accepted | RunStarted | Delta | ToolUsed | Replied
@@ -78,7 +82,9 @@ class Frame:
     """An event in the bytes of a socket, with what the hub must know to keep order.
 
     `offset`: the log entry it shows, or 0. `turn`: the offset of the question whose turn it belongs to, or 0. `delta`:
-    left out for sockets that asked for whole replies only. `rich`: makes the form for sockets that want more than text.
+    left out for sockets that asked for whole replies only. `at`, `end`: how many code points of the reply come before
+    these words, and with them; of a whole reply `end` is its length. None: it holds no words. `rich`: makes the form
+    for sockets that want more than text. `through`: of a whole reply, the offset of the last question that it answers.
     """
 
     data: bytes
@@ -86,4 +92,7 @@ class Frame:
     offset: int = 0
     turn: int = 0
     delta: bool = False
+    at: int | None = None
+    end: int | None = None
     rich: Callable[[], bytes] | None = None
+    through: int = 0

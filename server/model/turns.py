@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from server.model.assistants import Assistant, Exchange, RunMode
-from server.model.log import Draft, Question, Reply, Usage
+from server.model.log import Draft, Question, Reply, Usage, as_one
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,8 @@ class Lease:
     `attempt` grows with every lease of the conversation and fences its writes and pushes. `tries` counts how often this
     question was begun (this time included), `failures` how often a runner reported that it failed. `cancelled`: the
     person wants no answer any more. `steps`: how many steps of this turn were noted. `thread`: the one at the provider
-    that belongs to the conversation.
+    that belongs to the conversation. `more`: questions that were asked in one breath with this one; one reply answers
+    them all, and every attempt has the same.
     """
 
     conversation_id: str
@@ -31,14 +32,36 @@ class Lease:
     cancelled: bool = False
     steps: int = 0
     thread: str | None = None
+    more: tuple[Question, ...] = ()
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """All that the turn answers, in their order."""
+        return (self.question, *self.more)
+
+    @property
+    def asked(self) -> Question:
+        """What the turn answers, as one question."""
+        return as_one(self.questions) if self.more else self.question
+
+    def reply(self, offset: int, draft: Draft, now: int) -> Reply:
+        """To all its questions, in its place in the log."""
+        first, ids = self.question, tuple(one.message_id for one in self.questions)
+        if not self.more:
+            return Reply(offset, first.offset, first.message_id, draft, now)
+        return Reply(offset, first.offset, first.message_id, draft, now, ids, self.more[-1].offset)
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A stored reply, and the lease on the next question; without one the conversation has been let go."""
+    """A stored reply, and the lease on the next question; without one the conversation has been let go.
+
+    `unposted`: it was to be filed in the outbox, which has no room; the phone does not get it.
+    """
 
     reply: Reply
     next: Lease | None
+    unposted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +88,12 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What the model is told. `failed`: `output` says what went wrong."""
+    """What the model is told. `failed`: `output` says what went wrong. `images`: keys of files for the person."""
 
     call_id: str
     output: str
     failed: bool = False
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,18 @@ class Toolbox(Protocol):
         ...
 
 
+class Painter(Protocol):
+    """Who makes pictures."""
+
+    async def picture(self, description: str, caller: Caller) -> str:
+        """The key of a file with it; of the same description again the same, at no cost.
+
+        Raises `Refused`, `TooMany`, `ProviderFailed`, `Unavailable` where none was made and one may be later, and
+        `InDoubt` where one may have been made, and paid for, that never came: all with messages for the person.
+        """
+        ...
+
+
 class Engine(Protocol):
     """The model behind the assistant."""
 
@@ -50,10 +62,11 @@ class Engine(Protocol):
         """One run: words as they come, then exactly one `ToolsWanted` or `Finished`.
 
         A thread or a run that outlives us is told of as soon as it is there; nothing is done with it before the event
-        has been taken. With a handle it goes on with that run, and begins another only if that one cannot give a reply.
-        Raises `Unavailable` when another run may succeed (with `retry_after` if the provider said so) and
-        `ProviderFailed` when it will not, also after words were given. Closing the iterator leaves a run that outlives
-        us to itself, and ends any other.
+        has been taken. One that is made while the caller is cancelled, which cannot be told of it any more, is
+        ended. With a handle it goes on with that run, and begins another only if that one cannot give a reply. Raises
+        `Unavailable` when another run may succeed (with `retry_after` if the provider said so) and `ProviderFailed`
+        when it will not, also after words were given. Closing the iterator leaves a run that outlives us to itself, and
+        ends any other.
         """
         ...
 

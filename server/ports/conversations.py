@@ -20,8 +20,14 @@ from server.model import (
 class Conversations(Protocol):
     """Who talks where. A person has one current conversation per channel."""
 
-    async def current(self, person: str, channel: str, assistant: str) -> Conversation:
-        """The person's current conversation; the first call of a person makes it. Called twice at once, one is made."""
+    async def current(
+        self, person: str, channel: str, assistant: str, *, since: int = 0, ended: str | None = None
+    ) -> Conversation:
+        """The person's current conversation; the first call of a person makes it. Called twice at once, one is made.
+
+        One that was begun before `since`, or has the id `ended`, is over: another takes its place. It begins with what
+        is first said in it.
+        """
         ...
 
     async def create(self, person: str, channel: str, assistant: str) -> Conversation:
@@ -37,7 +43,11 @@ class Conversations(Protocol):
         ...
 
     async def delete(self, person: str, conversation_id: str) -> None:
-        """Forget it and all that was said in it; a lease on it is lost. Raises `NotFound`, for another person's too."""
+        """Forget it and all that was said in it; a lease on it is lost. Raises `NotFound`, for another person's too.
+
+        Of messages from phones it stays known that their ids were used, and nothing else: a provider may still bring
+        them again.
+        """
         ...
 
 
@@ -48,8 +58,11 @@ class Log(Protocol):
         """Append the message as a question, once. Durable when it returns.
 
         A `message_id` that the person used within the last 7 days changes nothing: the first answer again, `duplicate`;
-        with another text, `Conflict`. `NotFound` if the conversation is not the person's, `TooMany` if too many
-        questions of it wait, or one does and the message is not to wait. One that interrupts cancels those that wait.
+        with another text, `Conflict`. The same holds for its `aliases`, whatever the text. `NotFound` if the
+        conversation is not the person's, `TooMany` if too many questions of it wait, or one does and the message is not
+        to wait. One that interrupts cancels those that wait, and finds room for itself beyond their bound, a few times.
+        One with `quiet` is due once the person has said nothing more for so long, or after five times as long in any
+        case, with all of the kind that wait by then.
         Messages are accepted in the order of the calls.
         """
         ...
@@ -57,6 +70,7 @@ class Log(Protocol):
     async def cancel(self, person: str, conversation_id: str, message_id: str | None) -> None:
         """Cancel a question that waits, the oldest if none is named; it is due at once. Durable when it returns.
 
+        With it those that were asked in one breath with it.
         `NotFound` if the conversation is not the person's, or no such question waits.
         """
         ...
@@ -83,7 +97,8 @@ class Leases(Protocol):
     async def take(self, conversation_id: str, owner: str) -> Lease | None:
         """Lease the conversation for its oldest unanswered question.
 
-        None if nothing waits, if another lease holds, or if a failed question is not due yet. It counts as a try.
+        None if nothing waits, if another lease holds, or if it is not due yet: it failed, or the person may go on
+        speaking. It counts as a try.
         """
         ...
 
@@ -91,8 +106,9 @@ class Leases(Protocol):
         """Hold it for the lease time again, from now. The lease as it is now: perhaps cancelled."""
         ...
 
-    async def answer(self, lease: Lease, draft: Draft) -> Settled:
-        """Append the reply and go on to the next question, or let go if none waits, in one durable step.
+    async def answer(self, lease: Lease, draft: Draft, *, post: bool = False) -> Settled:
+        """Append the reply and go on to the next question, or let go if none is due, in one durable step. `post`: which
+        also files it in the outbox; where that has no room for it, it is kept as one that was not sent, `unposted`.
 
         A draft with a code is also filed under dead letters. Asked again with the same lease, it changes nothing and
         gives the stored reply.

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from server.model import (
     Accepted,
+    Conversation,
     DeadLetter,
     Move,
     Note,
@@ -43,6 +44,18 @@ class DeadLetters(Protocol):
         ...
 
 
+class Directory(Protocol):
+    """What an administrator finds, whosever it is."""
+
+    async def look_up(self, conversation_id: str) -> Conversation:
+        """Raises `NotFound`."""
+        ...
+
+    async def callers(self, channel: str, after: str, limit: int) -> Sequence[str]:
+        """Who has a conversation on this channel of phones: sorted, the first ones behind `after`. No scan."""
+        ...
+
+
 class Notes(Protocol):
     """What the model wants to know about a person the next time. The newest 200 are kept."""
 
@@ -55,6 +68,10 @@ class Notes(Protocol):
 
     async def of(self, person: str, limit: int) -> Sequence[Note]:
         """The newest first."""
+        ...
+
+    async def forget_notes(self, person: str) -> None:
+        """All notes of the person, and their keys. One that has none is no error."""
         ...
 
 

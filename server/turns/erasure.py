@@ -8,22 +8,41 @@ import structlog
 
 from server.errors import NotFound, Unavailable
 from server.inbox.accept import Inbox
-from server.ports import Conversations, Engine
+from server.model import PHONES, Question, pictures_in
+from server.ports import Conversations, Engine, Files, Log, Notes
 
 logger = structlog.get_logger()
 
 STOP_SECONDS = 10.0
 LOOK_SECONDS = 0.05
+PAGE = 500
+MOST_CONVERSATIONS = 100
 
 
 class Erasure:
-    def __init__(self, inbox: Inbox, conversations: Conversations, engine: Engine) -> None:
+    def __init__(
+        self, inbox: Inbox, *, conversations: Conversations, log: Log, notes: Notes, engine: Engine, files: Files
+    ) -> None:
         self._inbox = inbox
         self._conversations = conversations
+        self._log = log
+        self._notes = notes
         self._engine = engine
+        self._files = files
+
+    async def forget_person(self, person: str) -> None:
+        """All conversations, and what was noted in them. Raises `Unavailable`: what is left is found again."""
+        while found := await self._conversations.recent(person, MOST_CONVERSATIONS):
+            for one in found:
+                await self._stop(person, one.id)
+            # Before the last conversation, by which they are found; after the turns, which might note more.
+            await self._notes.forget_notes(person)
+            for one in found:
+                await self.forget(person, one.id)
 
     async def forget(self, person: str, conversation_id: str) -> None:
-        """Every device hears the end of a reply under way, and nothing after it.
+        """Every device hears the end of a reply under way, and nothing after it. Pictures that came with its texts go
+        too; those that were made for it may have been made for others as well.
 
         Raises `NotFound`; `Unavailable` if what is under way does not end or the provider cannot be asked, and then
         nothing is forgotten.
@@ -33,8 +52,20 @@ class Erasure:
         if conversation.thread is not None:
             # First: what is left there could not be found again.
             await self._engine.forget(conversation.thread)
+        if conversation.channel in PHONES:
+            await self._forget_pictures(conversation_id)
         await self._conversations.delete(person, conversation_id)
         logger.info("conversation_deleted", conversation=conversation_id)
+
+    async def _forget_pictures(self, conversation_id: str) -> None:
+        offset, more = 0, True
+        while more:
+            page = await self._log.after(conversation_id, offset, PAGE)
+            for question in page.entries:
+                if isinstance(question, Question):
+                    for key in pictures_in(conversation_id, question.text):
+                        await self._files.delete(key)
+            offset, more = offset + len(page.entries), page.more
 
     async def _stop(self, person: str, conversation_id: str) -> None:
         try:

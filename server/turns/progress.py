@@ -52,6 +52,13 @@ class Progress:
         rounds = "".join(one.said for one in self.rounds)
         return rounds + self.wanted.said if self.wanted else rounds
 
+    def images(self) -> tuple[str, ...]:
+        """What the tools made for the person, each picture once."""
+        results = [result for one in self.rounds for result in one.results]
+        if self.wanted is not None:
+            results += self.results
+        return tuple(dict.fromkeys(key for result in results for key in result.images))
+
     def calls(self) -> int:
         """How many were answered in rounds that are over."""
         return sum(len(one.calls) for one in self.rounds)

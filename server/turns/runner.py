@@ -9,15 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
 
-from server.errors import LeaseLost, ProviderFailed, ServerError, Unavailable
+from server.bulkhead import bulkhead
+from server.errors import LeaseLost, ProviderFailed, Refused, ServerError, TooMany, Unavailable
+from server.inbox.notices import NOTICE, NOTICES, notice_of
+from server.inbox.words import wish_of
 from server.metrics import Metrics
 from server.model import (
+    NO_PICTURES,
+    OUTBOX_FULL,
+    PHONES,
     REQUEUED,
     Accepted,
+    Caller,
+    Delta,
     Draft,
     Exchange,
     Lease,
@@ -28,7 +37,8 @@ from server.model import (
     RunStarted,
     Settled,
 )
-from server.ports import Bell, Catalog, Delivery, Engine, Leases, Log, Runs
+from server.ports import Bell, Catalog, Delivery, Engine, Leases, Log, Painter, Runs
+from server.turns.brevity import brief
 from server.turns.history import TokenScale, recent_exchanges, size_of
 from server.turns.progress import Progress, progress_of
 from server.turns.speaker import CANCEL_SECONDS, Speaker, Turn, age
@@ -57,6 +67,10 @@ class Attempt:
 
 
 class Runner:
+    """Replies to phones go out through the outbox, perhaps by another process; `post` hears of each conversation that
+    has one.
+    """
+
     def __init__(
         self,
         log: Log,
@@ -71,6 +85,8 @@ class Runner:
         *,
         mode: RunMode,
         deadline_seconds: float,
+        post: Callable[[str], None] = lambda _conversation_id: None,
+        painter: Painter | None = None,
     ) -> None:
         self._log = log
         self._leases = leases
@@ -83,18 +99,31 @@ class Runner:
         self._metrics = metrics
         self._mode = mode
         self._deadline = deadline_seconds
+        self._post = post
+        self._painter = painter
         self._scale = TokenScale()
         self._speaking: dict[str, Attempt] = {}
 
     async def run(self, lease: Lease) -> Lease | None:
         """Answer the lease's question. The lease on the next one, or None when the conversation was let go."""
-        match await self._outcome(lease):
+        try:
+            return await self._end(lease, await self._outcome(lease))
+        finally:
+            self._delivery.forget(lease.person, lease.conversation_id, lease.attempt)
+
+    async def _end(self, lease: Lease, outcome: Outcome) -> Lease | None:
+        match outcome:
             case Retry(delay):
                 await self._leases.fail(lease, delay)
                 await self._bell.ring(lease.conversation_id, delay)
                 return None
             case Draft() as draft:
                 settled = await self._store(lease, draft)
+                if lease.channel in PHONES:
+                    self._post(lease.conversation_id)
+                if settled.unposted:
+                    self._metrics.messages_failed.labels(lease.channel, OUTBOX_FULL).inc()
+                    logger.error(OUTBOX_FULL, **ids(lease))
                 await self._delivery.send(lease.person, Replied(lease.conversation_id, settled.reply), lease.attempt)
                 self._metrics.turns.labels(draft.finish_reason, draft.code or "").inc()
                 self._metrics.turn_seconds.observe(age(lease))
@@ -103,6 +132,9 @@ class Runner:
 
     async def _outcome(self, lease: Lease) -> Outcome:
         """The retry policy: all of it."""
+        notice = notice_asked(lease)
+        if notice is not None and notice != "picture":
+            return Draft(NOTICES[notice], NOTICE)
         attempt = Attempt(Progress())
         try:
             if lease.steps:
@@ -144,14 +176,16 @@ class Runner:
         finally:
             del self._speaking[lease.conversation_id]
         await self._abandon(lease, attempt)
-        return Draft(attempt.said(), CANCELLED, assistant=attempt.turn.assistant.label if attempt.turn else "")
+        await self._show_anew(lease, attempt)
+        label = attempt.turn.assistant.label if attempt.turn else ""
+        return Draft(attempt.said(), CANCELLED, assistant=label, images=attempt.progress.images())
 
     def cancel(self, conversation_id: str) -> None:
-        """End the run under way there, if one is; what it has said so far becomes its reply."""
+        """End the run under way there, if one is; what it has said so far becomes its reply. Again changes nothing."""
         attempt = self._speaking.get(conversation_id)
         if attempt is not None:
             attempt.cancelled = True
-            if attempt.deadline is not None:
+            if attempt.deadline is not None and not attempt.deadline.expired():
                 attempt.deadline.reschedule(asyncio.get_running_loop().time())
 
     def is_speaking(self, conversation_id: str) -> bool:
@@ -162,49 +196,84 @@ class Runner:
         """A turn goes on with the version that it was begun with."""
         progress = attempt.progress
         assistant = await self._catalog.find(progress.assistant or lease.assistant, lease.channel)
-        mode = assistant.definition.run_mode or self._mode
+        # Nobody watches a phone while the words come.
+        mode = assistant.definition.run_mode or ("background" if lease.channel in PHONES else self._mode)
         attempt.turn = Turn(lease, assistant, mode, progress, thread=lease.thread)
         if lease.tries == 1 and lease.question.message_id.startswith(REQUEUED):
             # An operator put it there, past the door that announces what comes in.
             await self._delivery.send(lease.person, announced(lease))
-        started = RunStarted(lease.conversation_id, lease.question, assistant.label)
+        await self._start(lease, assistant.label)
+
+    async def _start(self, lease: Lease, label: str) -> None:
+        started = RunStarted(lease.conversation_id, lease.question, label)
         await self._delivery.send(lease.person, started, lease.attempt)
 
+    async def _show_anew(self, lease: Lease, attempt: Attempt) -> None:
+        """An earlier attempt may have shown words that are not kept: a reply's words, joined, are the reply."""
+        if attempt.turn is None and lease.tries > 1:
+            await self._start(lease, attempt.progress.assistant or lease.assistant)
+        kept = attempt.said()
+        if kept and not (attempt.turn and attempt.turn.said):
+            delta = Delta(lease.conversation_id, lease.question.offset, 0, kept)
+            await self._delivery.send(lease.person, delta, lease.attempt)
+
     async def _speak(self, lease: Lease, turn: Turn) -> Draft:
+        if notice_asked(lease) == "picture":
+            return await self._paint(lease, turn)
         turn.exchanges = await self._exchanges(lease, turn)
         draft = await self._speaker.speak(turn)
         if draft.usage is not None and not turn.progress.rounds:
             self._scale.learn(self._size(turn), draft.usage.input_tokens)
-        return draft
+        # Where words are shown as they come, none of them can be taken back.
+        return brief(draft, turn.assistant.definition.max_reply_tokens) if lease.channel in PHONES else draft
+
+    async def _paint(self, lease: Lease, turn: Turn) -> Draft:
+        """A picture that was ordered by a command: no model is asked what to do."""
+        if self._painter is None:
+            return Draft(NO_PICTURES, NOTICE)
+        caller = Caller(lease.person, lease.conversation_id, lease.channel, turn.id)
+        try:
+            key = await self._painter.picture(wish_of(lease.question.text), caller)
+        except (Refused, TooMany) as error:
+            # The server's own answer: nothing failed that another try, or an operator, could mend.
+            return Draft(error.message, NOTICE)
+        return Draft(NOTICES["picture"], NOTICE, images=(key,))
 
     async def _abandon(self, lease: Lease, attempt: Attempt) -> None:
-        """Nobody waits for the provider's run any more."""
+        """Nobody waits for the provider's run any more; unless the lease was lost: then another worker goes on with it,
+        and the store takes nothing more from this one.
+        """
         if attempt.progress.handle is None:
             return
-        try:
+        with bulkhead("run_not_cancelled", **ids(lease)):
             async with asyncio.timeout(CANCEL_SECONDS):
+                await self._leases.renew(lease)
                 await self._engine.cancel(attempt.progress.handle)
-        except (ServerError, TimeoutError):
-            logger.warning("run_not_cancelled", **ids(lease))
 
     async def _exchanges(self, lease: Lease, turn: Turn) -> tuple[Exchange, ...]:
         window = self._engine.window(turn.assistant)
-        room = self._scale.bytes_in(window.tokens) - window.preamble - len(lease.question.text.encode())
-        return await recent_exchanges(self._log, lease.conversation_id, room)
+        room = self._scale.bytes_in(window.tokens) - window.preamble - len(lease.asked.text.encode())
+        keep_opening = bool(turn.assistant.definition.keep_opening)
+        return await recent_exchanges(self._log, lease.conversation_id, room, keep_opening=keep_opening)
 
     def _size(self, turn: Turn) -> int:
         preamble = self._engine.window(turn.assistant).preamble
-        return preamble + sum(map(size_of, turn.exchanges)) + len(turn.lease.question.text.encode())
+        return preamble + sum(map(size_of, turn.exchanges)) + len(turn.lease.asked.text.encode())
 
     async def _store(self, lease: Lease, draft: Draft) -> Settled:
         """The run is paid for: a store that fails for a moment is asked again."""
+        post = lease.channel in PHONES and draft.finish_reason != CANCELLED
         for delay in STORE_DELAYS:
             try:
-                return await self._leases.answer(lease, draft)
+                return await self._leases.answer(lease, draft, post=post)
             except Unavailable:
                 logger.warning("store_failed", **ids(lease), retry_in=delay)
                 await asyncio.sleep(delay)
-        return await self._leases.answer(lease, draft)
+        return await self._leases.answer(lease, draft, post=post)
+
+
+def notice_asked(lease: Lease) -> str | None:
+    return notice_of(lease.question.message_id) if lease.channel in PHONES else None
 
 
 def will_retry(error: ServerError, lease: Lease) -> bool:

@@ -80,7 +80,7 @@ class Turn:
             assistant=self.assistant,
             mode=self.mode,
             exchanges=self.exchanges,
-            question=self.lease.question.text,
+            question=self.lease.asked.text,
             rounds=tuple(self.progress.rounds),
             thread=self.thread,
             handle=self.progress.handle,
@@ -162,7 +162,7 @@ class Speaker:
     async def _bind(self, turn: Turn, thread: str) -> None:
         try:
             await self._runs.bind(turn.lease, thread)
-        except ServerError:
+        except (ServerError, asyncio.CancelledError):
             await nobodys(self._engine.forget(thread))
             raise
         turn.thread = thread
@@ -170,7 +170,7 @@ class Speaker:
     async def _keep(self, turn: Turn, handle: str) -> None:
         try:
             await self._note(turn, Begun(handle, turn.assistant.label))
-        except ServerError:
+        except (ServerError, asyncio.CancelledError):
             await nobodys(self._engine.cancel(handle))
             raise
         turn.allow_last_look()
@@ -237,8 +237,9 @@ def called(turn: Turn, wanted: ToolsWanted) -> Called:
 def draft_of(turn: Turn, finished: Finished) -> Draft:
     """Never silence: a run that ended without a word is told as what it was."""
     reason, usage = finished.finish_reason, total(turn.progress.usage, finished.usage)
-    if turn.said:
-        return Draft("".join(turn.said), reason, usage, assistant=turn.assistant.label)
+    images = turn.progress.images()
+    if turn.said or images:
+        return Draft("".join(turn.said), reason, usage, assistant=turn.assistant.label, images=images)
     if reason not in SILENT:
         raise ProviderFailed("The assistant had nothing to say.", code="empty_reply")
     code = "empty_reply" if reason == "length" else reason

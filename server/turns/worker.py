@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
 import structlog
 
+from server.bulkhead import bulkhead
 from server.errors import LeaseLost, ServerError
 from server.model import Lease
 from server.ports import Bell, Leases, Log, Ring
@@ -17,7 +19,9 @@ logger = structlog.get_logger()
 
 SWEEP_SECONDS = 5.0
 SWEEP_MOST = 1_000
-HAND_BACK_SECONDS = 3.0
+GRACE_SECONDS = 0.2
+HAND_BACK_SECONDS = 2.0
+LOOKERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,16 @@ class Worker:
     """Runs until cancelled; then it hands back what it holds. `turns`: conversations worked on at the same time."""
 
     def __init__(
-        self, log: Log, leases: Leases, bell: Bell, runner: Runner, *, owner: str, turns: int, lease_seconds: float
+        self,
+        log: Log,
+        leases: Leases,
+        bell: Bell,
+        runner: Runner,
+        *,
+        owner: str,
+        turns: int,
+        lease_seconds: float,
+        sweep_seconds: float = SWEEP_SECONDS,
     ) -> None:
         self._log = log
         self._leases = leases
@@ -43,22 +56,35 @@ class Worker:
         self._owner = owner
         self._slots = asyncio.Semaphore(turns)
         self._renew_seconds = lease_seconds / 3
+        self._sweep_seconds = sweep_seconds
         self._working: dict[str, asyncio.Task[None]] = {}
         self._rung_again: set[str] = set()
         self._held: dict[str, Lease] = {}
         self._finding: list[asyncio.Task[None]] = []
+        self._to_look_at: set[str] = set()
+        self._looking: asyncio.Queue[str] = asyncio.Queue()
         self._draining = False
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._renew())
+            for _ in range(LOOKERS):
+                tasks.create_task(self._look_on())
             self._finding = [tasks.create_task(self._sweep(tasks)), tasks.create_task(self._listen(tasks))]
 
     async def look(self, conversation_id: str) -> None:
         """Whether the turn that is run here, if one is, was cancelled."""
+        if conversation_id in self._working:
+            self._rung_again.add(conversation_id)
         lease = self._held.get(conversation_id)
         if lease is not None:
             await self._renew_one(lease)
+
+    def look_soon(self, conversation_id: str) -> None:
+        """The same, without a wait."""
+        if conversation_id in self._working and conversation_id not in self._to_look_at:
+            self._to_look_at.add(conversation_id)
+            self._looking.put_nowait(conversation_id)
 
     async def drain(self, seconds: float) -> None:
         """Begin nothing new, and wait for the turns under way, but not for longer than that."""
@@ -89,27 +115,23 @@ class Worker:
     async def _work(self, ring: Ring) -> None:
         conversation_id = ring.conversation_id
         try:
-            await self._turns_of(conversation_id)
-        except LeaseLost:
-            logger.warning("lease_lost", conversation=conversation_id)
-        except ServerError as error:
             # The lease runs out, and the sweep finds the conversation again.
-            logger.warning("turn_interrupted", conversation=conversation_id, code=error.code)
+            with bulkhead("turn_interrupted", conversation=conversation_id):
+                await self._turns_of(conversation_id)
         finally:
             self._slots.release()
             del self._working[conversation_id]
-            await self._let_go(ring)
+            # A bell that is slow must not keep the process from its end: what it is not told, it finds out by itself.
+            with bulkhead("ring_failed", conversation=conversation_id):
+                async with asyncio.timeout(HAND_BACK_SECONDS):
+                    await self._let_go(ring)
 
     async def _let_go(self, ring: Ring) -> None:
         await ring.done()
-        if ring.conversation_id not in self._rung_again:
-            return
-        self._rung_again.discard(ring.conversation_id)
-        try:
+        if ring.conversation_id in self._rung_again:
+            self._rung_again.discard(ring.conversation_id)
+            # Where that fails, the sweep finds it.
             await self._bell.ring(ring.conversation_id)
-        except ServerError as error:
-            # The sweep will find it.
-            logger.warning("ring_failed", conversation=ring.conversation_id, code=error.code)
 
     async def _turns_of(self, conversation_id: str) -> None:
         lease = await self._leases.take(conversation_id, self._owner)
@@ -142,18 +164,31 @@ class Worker:
     async def _sweep(self, tasks: asyncio.TaskGroup) -> None:
         """Find work whose ring was lost, and leases that ran out."""
         while True:
-            try:
-                for conversation_id in await self._log.waiting(SWEEP_MOST):
+            with bulkhead("sweep_failed"):
+                for conversation_id in await self._left_lying():
                     await self._begin(Found(conversation_id), tasks)
-            except ServerError as error:
-                logger.warning("sweep_failed", code=error.code)
-            await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.sleep(self._sweep_seconds)
+
+    async def _left_lying(self) -> Sequence[str]:
+        """Not what another process accepted this very moment: it begins that at once, and has the sockets too."""
+        found = await self._log.waiting(SWEEP_MOST)
+        if not found:
+            return ()
+        await asyncio.sleep(GRACE_SECONDS)
+        still = set(await self._log.waiting(SWEEP_MOST))
+        return [conversation_id for conversation_id in found if conversation_id in still]
 
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(self._renew_seconds)
-            for lease in list(self._held.values()):
-                await self._renew_one(lease)
+            # One after another, the last of many would be too late where a store takes its time.
+            await asyncio.gather(*(self._renew_one(lease) for lease in list(self._held.values())))
+
+    async def _look_on(self) -> None:
+        while True:
+            conversation_id = await self._looking.get()
+            self._to_look_at.discard(conversation_id)
+            await self.look(conversation_id)
 
     async def _look_up(self, ring: Ring) -> None:
         """A ring for a conversation that is being worked on may mean that its turn was cancelled."""
@@ -161,15 +196,14 @@ class Worker:
         await ring.done()
 
     async def _renew_one(self, lease: Lease) -> None:
-        try:
-            if (await self._leases.renew(lease)).cancelled and self._holds(lease):
-                self._runner.cancel(lease.conversation_id)
-        except LeaseLost:
-            # A reply that is being stored finds out by itself, or has just ended the lease.
-            if self._holds(lease) and self._runner.is_speaking(lease.conversation_id):
-                self._working[lease.conversation_id].cancel()
-        except ServerError as error:
-            logger.warning("renew_failed", conversation=lease.conversation_id, code=error.code)
+        with bulkhead("renew_failed", conversation=lease.conversation_id):
+            try:
+                if (await self._leases.renew(lease)).cancelled and self._holds(lease):
+                    self._runner.cancel(lease.conversation_id)
+            except LeaseLost:
+                # A reply that is being stored finds out by itself, or has just ended the lease.
+                if self._holds(lease) and self._runner.is_speaking(lease.conversation_id):
+                    self._working[lease.conversation_id].cancel()
 
     def _holds(self, lease: Lease) -> bool:
         """Still, after a wait."""

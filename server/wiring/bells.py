@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from contextlib import AsyncExitStack
 
-from server.backends.memory import MemoryBell
+from server.backends.memory import MemoryBell, SilentBell
 from server.ports import Bell
 from server.settings import Settings
 
 
-async def open_bell(settings: Settings, stack: AsyncExitStack) -> Bell:
-    """Raises `ConfigError` where QUEUE_URL names no FIFO queue of ours."""
+async def open_bell(settings: Settings, stack: AsyncExitStack, *, turns: bool) -> Bell:
+    """`turns`: they are run here. Raises `ConfigError` where QUEUE_URL names no FIFO queue of ours."""
     if not settings.queue_url:
-        return MemoryBell()
+        return MemoryBell() if turns else SilentBell()
     # AWS's libraries take their time to load: only who uses them waits for them.
     from server.backends.sqs import open_sqs_bell
 

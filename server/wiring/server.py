@@ -10,57 +10,108 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
 
 from server.assistant.models import warn_of_models
+from server.assistant.pictures import Pictures
 from server.assistant.tools.toolbox import Tools
 from server.auth.local_pool import LocalUserPool
+from server.backends.sql import SqlBackend
 from server.channels import websocket
-from server.delivery.hub import Connection, Hub
+from server.delivery.cluster import Cluster
+from server.delivery.connection import Connection
+from server.delivery.hub import Hub
+from server.delivery.mender import Mender
 from server.delivery.router import Router
 from server.delivery.tenure import Tenure
+from server.errors import ConfigError
 from server.inbox.accept import Inbox
+from server.inbox.phones import PhoneDoor
 from server.inbox.rate import Rate
+from server.inbox.reports import Reports
 from server.metrics import Metrics
 from server.model import Frame
-from server.ports import Bell, Catalog, Conversations, Log, Verifier
+from server.ports import Bell, Catalog, Conversations, Directory, Log, Verifier
 from server.settings import Settings
 from server.turns.erasure import Erasure
 from server.turns.runner import Runner
 from server.turns.speaker import Speaker
 from server.turns.worker import Worker
 from server.wiring.auth import open_auth
+from server.wiring.azure import AzureSms, open_azure_sms
 from server.wiring.bells import open_bell
 from server.wiring.catalogs import open_catalog
+from server.wiring.clusters import open_cluster
+from server.wiring.doors import make_door
 from server.wiring.engines import Provider, open_provider
+from server.wiring.files import Shelf, open_files
+from server.wiring.media import make_album
+from server.wiring.phones import Phones, open_phones
+from server.wiring.pictures import open_pictures
 from server.wiring.stores import Store, open_store
 from server.wiring.tools import open_tools
+from server.wiring.twilio import Twilio, open_twilio
 
 # Clients come back spread over this time.
 LATEST_RETURN_MS = 5_000
+# Where no queue tells of the work that another process accepted.
+SWEEP_SECONDS_WITHOUT_QUEUE = 1.0
+# For the messages under way when it stops, after the turns: their replies go out while these end.
+POST_DRAIN_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What a process does. All of them serve HTTP."""
+
+    sockets: bool = True
+    turns: bool = True
+
+
+EVERY_ROLE = Roles()
+
+
+class Part(Protocol):
+    async def run(self) -> None: ...
 
 
 @dataclass(frozen=True)
 class Server:
     """What the entrypoints work with. `model` is named for people; `assistant` is whom sockets talk to; `pool` is None
-    where Cognito makes the tokens.
+    where Cognito makes the tokens, `cluster` where this is the only process, `twilio` and `azure` where they are not
+    set up.
     """
 
     settings: Settings
+    roles: Roles
     verifier: Verifier
     pool: LocalUserPool | None
     conversations: Conversations
+    directory: Directory
     log: Log
     inbox: Inbox
     hub: Hub
     router: Router
+    cluster: Cluster | None
     tenure: Tenure
     worker: Worker
+    phones: Phones
     erasure: Erasure
     metrics: Metrics
     assistant: str
     catalog: Catalog
     model: str
+    door: PhoneDoor
+    reports: Reports
+    twilio: Twilio | None
+    azure: AzureSms | None
+    shelf: Shelf
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def sign(self, key: str) -> str:
+        """A link to a file, good for IMAGE_URL_SECONDS from now on; made when it is sent, and never kept."""
+        return self.shelf.sign(key)
 
     async def drain(self) -> None:
         """Let nobody in any more, tell everybody when to come back, and let the turns under way end."""
@@ -68,6 +119,8 @@ class Server:
         for connection in self.hub:
             connection.offer(websocket.disconnecting(random.randrange(LATEST_RETURN_MS)))  # noqa: S311
         await self.worker.drain(self.settings.drain_seconds)
+        if self.phones.dispatcher is not None:
+            await self.phones.dispatcher.drain(POST_DRAIN_SECONDS)
 
 
 def expiring(connection: Connection) -> Frame:
@@ -75,51 +128,111 @@ def expiring(connection: Connection) -> Frame:
 
 
 @asynccontextmanager
-async def open_server(settings: Settings) -> AsyncIterator[Server]:
+async def open_server(settings: Settings, roles: Roles = EVERY_ROLE) -> AsyncIterator[Server]:
     """Everything running, the worker included, until the block ends. Raises `ConfigError` when it cannot be."""
+    if not settings.node_url and (roles != EVERY_ROLE or settings.cluster_secret):
+        raise ConfigError("One process among many needs NODE_URL and CLUSTER_SECRET; without either, run `serve`.")
     async with AsyncExitStack() as stack:
         verifier, pool = await open_auth(settings, stack)
         store = await open_store(settings, stack)
-        bell = await open_bell(settings, stack)
+        bell = await open_bell(settings, stack, turns=roles.turns)
         metrics = Metrics()
-        tools = await open_tools(settings, store, stack)
+        shelf = await open_files(settings, stack)
+        pictures = await open_pictures(settings, shelf, store, stack)
+        tools = await open_tools(settings, store, stack, pictures)
         provider = await open_provider(settings, tools, metrics, stack)
         catalog = await open_catalog(settings, store)
         hub = Hub(metrics)
-        router = Router(hub, hub, websocket.encode, window=settings.delta_window_ms / 1000)
+        cluster = await open_cluster(settings, hub, store, metrics, stack)
+        encode = partial(websocket.encode, sign=shelf.sign)
+        router = Router(cluster or hub, cluster or hub, encode, window=settings.delta_window_ms / 1000)
         tenure = Tenure(hub, store, expiring, time.time)
         await tenure.look()
-        worker = make_worker(settings, store, bell, catalog, provider, tools, router, metrics)
-        inbox = make_inbox(settings, store, bell, router, metrics, worker)
+        twilio = await open_twilio(settings, stack)
+        azure = await open_azure_sms(settings, catalog, stack)
+        senders = {**(twilio.senders if twilio else {}), **(azure.senders if azure else {})}
+        phones = open_phones(
+            settings, store, metrics, owner=name_of(settings), senders=senders, sign=shelf.sign_for_phone
+        )
+        worker = make_worker(settings, store, bell, catalog, provider, tools, router, metrics, phones, pictures)
+        inbox = make_inbox(settings, store, bell, router, metrics, worker, cluster)
         server = Server(
             settings=settings,
+            roles=roles,
             verifier=verifier,
             pool=pool,
             conversations=store,
+            directory=store,
             log=store,
             inbox=inbox,
             hub=hub,
             router=router,
+            cluster=cluster,
             tenure=tenure,
             worker=worker,
-            erasure=Erasure(inbox, store, provider.engine),
+            phones=phones,
+            erasure=Erasure(
+                inbox, conversations=store, log=store, notes=store, engine=provider.engine, files=shelf.files
+            ),
             metrics=metrics,
             assistant=settings.assistant_id,
             catalog=catalog,
             model=provider.model,
+            door=make_door(settings, store, inbox, make_album(settings, shelf)),
+            reports=Reports(store, store, store, time.time),
+            twilio=twilio,
+            azure=azure,
+            shelf=shelf,
         )
-        async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(part.run()) for part in (server.worker, router, tenure)]
-            if provider.client is not None:
-                running.append(tasks.create_task(warn_of_models(provider.client, {settings.model})))
+        async with running(server, store, provider):
             yield server
-            for task in running:
-                task.cancel()
 
 
-def make_inbox(settings: Settings, store: Store, bell: Bell, router: Router, metrics: Metrics, worker: Worker) -> Inbox:
+@asynccontextmanager
+async def running(server: Server, store: Store, provider: Provider) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as tasks:
+        at_work = [tasks.create_task(part.run()) for part in parts(server, store)]
+        if provider.client is not None:
+            at_work.append(tasks.create_task(warn_of_models(provider.client, models_of(server.settings))))
+        yield
+        for task in at_work:
+            task.cancel()
+
+
+def models_of(settings: Settings) -> set[str]:
+    return {settings.model, settings.image_model} - {""}
+
+
+def parts(server: Server, store: Store) -> list[Part]:
+    """What runs for as long as the server does."""
+    mender = Mender(server.hub, others=server.cluster is not None)
+    return [
+        server.router,
+        server.tenure,
+        mender,
+        *([server.worker] if server.roles.turns else []),
+        *([server.phones.dispatcher] if server.roles.turns and server.phones.dispatcher else []),
+        *([server.cluster] if server.cluster else []),
+        *([store] if isinstance(store, SqlBackend) else []),
+    ]
+
+
+def make_inbox(
+    settings: Settings,
+    store: Store,
+    bell: Bell,
+    router: Router,
+    metrics: Metrics,
+    worker: Worker,
+    cluster: Cluster | None,
+) -> Inbox:
+    async def look(conversation_id: str) -> None:
+        await worker.look(conversation_id)
+        if cluster is not None:
+            await cluster.alert(conversation_id)
+
     rate = Rate(settings.messages_per_minute, time.monotonic)
-    return Inbox(store, bell, router, rate, metrics, most_bytes=settings.message_bytes, look=worker.look)
+    return Inbox(store, bell, router, rate, metrics, most_bytes=settings.message_bytes, look=look)
 
 
 def make_worker(
@@ -131,23 +244,40 @@ def make_worker(
     tools: Tools,
     router: Router,
     metrics: Metrics,
+    phones: Phones,
+    pictures: Pictures | None,
 ) -> Worker:
-    engine = provider.engine
     speaker = Speaker(
-        store, engine, tools, router, metrics, most_rounds=settings.tool_rounds, most_calls=settings.tool_calls
+        store, provider.engine, tools, router, metrics, most_rounds=settings.tool_rounds, most_calls=settings.tool_calls
     )
     runner = Runner(
-        store,
-        store,
-        store,
-        bell,
-        catalog,
-        engine,
-        speaker,
-        router,
-        metrics,
+        log=store,
+        leases=store,
+        runs=store,
+        bell=bell,
+        catalog=catalog,
+        engine=provider.engine,
+        speaker=speaker,
+        delivery=router,
+        metrics=metrics,
         mode=settings.run_mode,
         deadline_seconds=settings.response_timeout_in_seconds,
+        post=phones.post,
+        painter=pictures,
     )
-    owner = f"{socket.gethostname()}:{os.getpid()}"
-    return Worker(store, store, bell, runner, owner=owner, turns=settings.turns, lease_seconds=settings.lease_seconds)
+    rings_reach_us = settings.queue_url or not settings.node_url
+    return Worker(
+        log=store,
+        leases=store,
+        bell=bell,
+        runner=runner,
+        owner=name_of(settings),
+        turns=settings.turns,
+        lease_seconds=settings.lease_seconds,
+        **({} if rings_reach_us else {"sweep_seconds": SWEEP_SECONDS_WITHOUT_QUEUE}),
+    )
+
+
+def name_of(settings: Settings) -> str:
+    """This process, for those who look who works on what."""
+    return settings.node_url or f"{socket.gethostname()}:{os.getpid()}"

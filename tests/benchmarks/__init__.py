@@ -13,6 +13,12 @@
     rounds.py     the order of it, and how much of everything
     polls.py      what is simulated of polling, and its table
     oracle.py     the best that a poller could do
+    cluster.py    two processes against one, and full stores against empty ones
+    calls.py      what is asked of DynamoDB and SQS
+    yard.py       servers that share a store
+    stores.py     what stores are filled with
+    rows.py       its bars, and its table
+
     ledger.py     the values, and the ratios of each round
     table.py      the bars, and what is printed
 

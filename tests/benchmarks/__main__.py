@@ -12,25 +12,33 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import pytest
 
-from tests.benchmarks import polls
+from infra.cluster.emulator import NotInstalled
+from tests.benchmarks import cluster, polls, rows
 from tests.benchmarks.ledger import Ledger
 from tests.benchmarks.machine import Cores, allow_many_sockets, cores, pinned
 from tests.benchmarks.programs import Stage
 from tests.benchmarks.rounds import MEASUREMENTS, QUICK, Bench, Scale
 from tests.benchmarks.table import NOTES, table
+from tests.benchmarks.yard import Size
 
 POLLING = "polling"
+CLUSTER = "cluster"
+APART = {POLLING, CLUSTER}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
-    scale, ledger, names = scale_of(options), Ledger(), options.only or [*MEASUREMENTS, POLLING]
-    if served := [name for name in names if name != POLLING]:
+    scale, ledger, names = scale_of(options), Ledger(), options.only or [*MEASUREMENTS, POLLING, CLUSTER]
+    if served := [name for name in names if name not in APART]:
         measure_servers(served, scale, ledger)
     if POLLING in names:
         say(POLLING)
         print(f"\n{polls.table(scale.polled_runs)}\n\n{polls.NOTES}")
+    if CLUSTER in names:
+        say(CLUSTER)
+        measure_cluster(quick=options.quick)
     if options.json:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(ledger.values)))
 
@@ -44,11 +52,23 @@ def measure_servers(names: Sequence[str], scale: Scale, ledger: Ledger) -> None:
     print(f"\nPython {platform.python_version()}; {where}; {scale.rounds} rounds\n\n{table(ledger)}\n\n{NOTES}")
 
 
+def measure_cluster(*, quick: bool) -> None:
+    where = cores()
+    size = Size(rounds=2, turns=3) if quick else Size()
+    with pinned(where.others), tempfile.TemporaryDirectory(prefix="switchboard-bench-") as folder:
+        try:
+            found = asyncio.run(cluster.measured(where, Path(folder), size))
+        except (pytest.skip.Exception, NotInstalled) as missing:
+            say(f"not measured: {missing}")
+            return
+    print(f"\n{where}; {size.rounds} rounds\n\n{rows.table(found)}\n\n{cluster.NOTES}")
+
+
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="about a minute instead of four; noisier")
     parser.add_argument(
-        "--only", action="append", choices=[*MEASUREMENTS, POLLING], help="measure this alone; may be repeated"
+        "--only", action="append", choices=[*MEASUREMENTS, *sorted(APART)], help="measure this alone; may be repeated"
     )
     parser.add_argument("--rounds", type=int, metavar="N", help="how often everything is measured")
     parser.add_argument("--sockets", type=int, metavar="N", help="how many idle ones are opened")

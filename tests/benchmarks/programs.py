@@ -7,7 +7,7 @@ import itertools
 import re
 import sys
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,7 +75,11 @@ class Program:
 
     def talkers(self, number: int) -> AbstractAsyncContextManager[list[Talker]]:
         """As many sockets, each of a newcomer."""
-        return talkers(self.process.port, self.speech, self.tokens(self.newcomers(number)))
+        return self.sockets(self.tokens(self.newcomers(number)))
+
+    def sockets(self, tokens: Sequence[str]) -> AbstractAsyncContextManager[list[Talker]]:
+        """One of each."""
+        return talkers(self.process.port, self.speech, tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +110,14 @@ class Stage:
             yield Upstream(process.address)
 
     @asynccontextmanager
-    async def program(self, name: str, upstream: Upstream) -> AsyncIterator[Program]:
-        """ours, naive, bare or idle: a new one that never served anybody, until the block ends."""
+    async def program(self, name: str, upstream: Upstream, **more: object) -> AsyncIterator[Program]:
+        """ours, naive, bare or idle: a new one that never served anybody, until the block ends. `more`: settings of
+        ours.
+        """
         if name == "ours":
-            settings = {**SETTINGS, "OPENAI_BASE_URL": upstream.base_url}
+            settings = {**SETTINGS, "OPENAI_BASE_URL": upstream.base_url, **more}
             async with self._process(("server", "serve"), self.cores.server, **settings) as process:
-                yield Program(name, process, OURS, LocalUserPool.open(process.home))
+                yield Program(name, process, OURS, LocalUserPool.open(Path(str(more.get("DATA_DIR", process.home)))))
         else:
             command = (f"tests.benchmarks.{name}", upstream.base_url)
             async with self._process(command, self.cores.server) as process:

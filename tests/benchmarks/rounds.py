@@ -11,6 +11,8 @@ from tests.benchmarks.doors import accepts, cpu_of_a_handshake, introduce, memor
 from tests.benchmarks.ledger import Ledger
 from tests.benchmarks.programs import Program, Stage, Upstream
 from tests.benchmarks.turns import cpu_of_a_late_turn, cpu_of_a_turn, first_words, first_words_of
+from tests.benchmarks.webhooks import acknowledgements, settings_for
+from tests.fakes.twilio_server import twilio_server
 
 TURNERS = ("ours", "naive", "bare")
 DOORS = ("ours", "naive", "idle")
@@ -22,7 +24,8 @@ HELD_SECONDS = 600.0
 class Scale:
     """How much of everything. `*_turns`: of each lane, of 20 and of 200 tokens. `interval`: seconds between tokens.
 
-    `earlier`: turns that a conversation had before its `late_turns` are measured. `polled_runs`: of each policy.
+    `earlier`: turns that a conversation had before its `late_turns` are measured. `webhooks`: of each person, no more
+    than one may post in a minute. `polled_runs`: of each policy.
     """
 
     rounds: int = 5
@@ -39,6 +42,7 @@ class Scale:
     accepting_people: int = 64
     accepts: int = 40
     answered_accepts: int = 6
+    webhooks: int = 10
     polled_runs: int = 2_000
 
 
@@ -63,10 +67,10 @@ class Bench:
         self._ledger = ledger
 
     @asynccontextmanager
-    async def programs(self, *names: str) -> AsyncIterator[list[Program]]:
-        """New ones, until the block ends."""
+    async def programs(self, *names: str, **more: object) -> AsyncIterator[list[Program]]:
+        """New ones, until the block ends. `more`: settings of ours."""
         async with AsyncExitStack() as stack:
-            yield [await stack.enter_async_context(self._stage.program(name, self.upstream)) for name in names]
+            yield [await stack.enter_async_context(self._stage.program(name, self.upstream, **more)) for name in names]
 
     def rounds(self, programs: Sequence[Program]) -> Iterator[Program]:
         """Each program once a round, another one first each time."""
@@ -158,6 +162,26 @@ async def accepting(bench: Bench) -> None:
                 bench.note(f"{metric}_cpu", program, rate.per_cpu_second)
 
 
+async def webhooks(bench: Bench) -> None:
+    """As the accepts of sockets are: first alone, then while turns are run and their replies are sent."""
+    for metric, delay in (("webhooks", HELD_SECONDS), ("webhooks_answered", 0.0)):
+        await posting(bench, metric, delay, limited=False)
+        await posting(bench, f"{metric}_limited", delay, limited=True)
+
+
+async def posting(bench: Bench, metric: str, delay: float, *, limited: bool) -> None:
+    scale = bench.scale
+    async with twilio_server() as twilio, bench.programs("ours", **settings_for(twilio, limited=limited)) as programs:
+        await bench.warm_up(programs)
+        bench.upstream.answers(length=1, first_delay=delay)
+        for program in bench.rounds(programs):
+            answered_by = None if delay else twilio
+            taken = await acknowledgements(program, scale.accepting_people, scale.webhooks, answered_by=answered_by)
+            bench.note(metric, program, taken.rate.per_second)
+            bench.note(f"{metric}_cpu", program, taken.rate.per_cpu_second)
+            bench.note(f"{metric}_p99", program, taken.p99)
+
+
 MEASUREMENTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "paced": paced,
     "burst": burst,
@@ -166,4 +190,5 @@ MEASUREMENTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "idle": idle,
     "handshakes": handshakes,
     "accepts": accepting,
+    "webhooks": webhooks,
 }

@@ -17,6 +17,7 @@ class Metric:
     """`against`: whom the ratio is made with. `bar` and `following` (the next one): the most that the ratio may be.
 
     `rate`: more is better, and the ratio is that of the costs. `bare`: whose values the column of that name shows.
+    `most`: of a value that has no ratio, the most that it may be.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Metric:
     aim: float | None = None
     rate: bool = False
     bare: str = "bare"
+    most: float | None = None
 
 
 METRICS = (
@@ -46,12 +48,26 @@ METRICS = (
     Metric("accepts_cpu", "accepts per CPU second", "naive", rate=True),
     Metric("accepts_answered", "accepts per second, answering", "naive", rate=True),
     Metric("accepts_answered_cpu", "accepts per CPU second, answering", "naive", rate=True),
+    Metric("webhooks", "webhooks per second", "naive", rate=True),
+    Metric("webhooks_cpu", "webhooks per CPU second", "naive", rate=True),
+    Metric("webhooks_p99", "webhook's p99, ms", "naive", most=500),
+    Metric("webhooks_limited", "webhooks per second, limited", "naive", rate=True),
+    Metric("webhooks_limited_cpu", "webhooks per CPU second, limited", "naive", rate=True),
+    Metric("webhooks_limited_p99", "webhook's p99, limited, ms", "naive", most=500),
+    Metric("webhooks_answered", "webhooks per second, answering", "naive", rate=True),
+    Metric("webhooks_answered_cpu", "webhooks per CPU second, answering", "naive", rate=True),
+    Metric("webhooks_answered_p99", "webhook's p99, answering, ms", "naive", most=500),
+    Metric("webhooks_answered_limited", "webhooks per second, answering, limited", "naive", rate=True),
+    Metric("webhooks_answered_limited_cpu", "webhooks per CPU second, answering, limited", "naive", rate=True),
+    Metric("webhooks_answered_limited_p99", "webhook's p99, answering, limited, ms", "naive", most=500),
 )
 
 NOTES = """\
 ratio: what ours takes, to what the other takes; the middle of the rounds' ratios. Quote ratios only.
 naive: Starlette and the OpenAI SDK, nothing kept. bare: provider's events in, frames out (turns, tokens); a uvicorn
-socket that is accepted and left alone (idle sockets, handshakes). bar: what must hold. next: the next step's."""
+socket that is accepted and left alone (idle sockets, handshakes). bar: what must hold. next: the next step's. Webhooks
+are as many at once as sockets that speak, each waiting for its answer: beside the accepts they show the signed form.
+limited: with the limits of texts that a server has if nothing else is said; else without any."""
 
 
 def table(ledger: Ledger) -> str:
@@ -79,7 +95,10 @@ def row(metric: Metric, ledger: Ledger) -> tuple[str, ...]:
         else (f"{ratio.middle:.2f}", f"({ratio.least:.2f}-{ratio.most:.2f})", metric.against)
     )
     aim = "" if metric.aim is None else f" (aim {metric.aim})"
-    bars = (*verdict(ratio, metric.bar), *verdict(ratio, metric.following, aim))
+    middle = None if ratio is None else ratio.middle
+    ours = ledger.middle(metric.name, OURS)
+    first = verdict(middle, metric.bar) if metric.most is None else verdict(ours, metric.most)
+    bars = (*first, *verdict(middle, metric.following, aim))
     return (metric.title, *values, *told, *bars)
 
 
@@ -88,10 +107,10 @@ def ratio_of_costs(metric: Metric, ledger: Ledger) -> Ratio | None:
     return ledger.ratio(metric.name, *pair)
 
 
-def verdict(ratio: Ratio | None, bar: float | None, aim: str = "") -> tuple[str, str]:
-    if ratio is None or bar is None:
+def verdict(value: float | None, bar: float | None, aim: str = "") -> tuple[str, str]:
+    if value is None or bar is None:
         return "", ""
-    return f"<= {bar}{aim}", "ok" if ratio.middle <= bar else "MISSED"
+    return f"<= {bar}{aim}", "ok" if value <= bar else "MISSED"
 
 
 def shown(value: float | None) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import polls
+from server.settings import Settings
+from tests.benchmarks import cluster, polls, rows
 from tests.benchmarks.__main__ import measure, parser, scale_of
 from tests.benchmarks.doors import accepts, cpu_of_a_handshake, introduce, memory_of_an_idle_socket
 from tests.benchmarks.ledger import Ledger
@@ -16,6 +17,9 @@ from tests.benchmarks.programs import Stage, Upstream
 from tests.benchmarks.rounds import Scale
 from tests.benchmarks.table import table
 from tests.benchmarks.turns import cpu_of_a_late_turn, cpu_of_a_turn, first_words, first_words_of, one_after_another
+from tests.benchmarks.webhooks import acknowledgements, posted, request, settings_for
+from tests.benchmarks.yard import Size
+from tests.fakes.twilio_server import twilio_server
 
 UNPINNED = Cores(frozenset(), frozenset())
 TINY = Scale(rounds=2, lanes=2, burst_turns=(1, 1))
@@ -68,6 +72,38 @@ async def test_accepts_are_counted_with_and_without_their_replies(stage: Stage, 
         assert (await accepts(program, people=2, each=2, answered=False)).per_cpu_second > 0
 
 
+@pytest.mark.parametrize("limited", [False, True])
+async def test_webhooks_are_acknowledged_and_answered(stage: Stage, upstream: Upstream, limited: bool) -> None:
+    async with (
+        twilio_server() as twilio,
+        stage.program("ours", upstream, **settings_for(twilio, limited=limited)) as program,
+    ):
+        taken = await acknowledgements(program, people=2, each=2, answered_by=twilio)
+        assert taken.rate.per_cpu_second > 0
+        assert taken.p99 > 0
+        assert len({message.of("To") for message in twilio.messages}) == 2
+
+
+async def test_a_webhook_that_is_not_taken_ends_the_measurement(stage: Stage, upstream: Upstream) -> None:
+    async with (
+        twilio_server() as twilio,
+        stage.program("ours", upstream, **settings_for(twilio, limited=False)) as program,
+    ):
+        with pytest.raises(ConnectionError, match="403"):
+            await posted(program.process.port, [request("+491701234567", 0).replace(b"NumMedia=0", b"NumMedia=1")])
+
+
+def test_nobody_posts_more_than_the_limits_let_in() -> None:
+    assert Scale().webhooks <= Settings.model_fields["texts_per_minute"].default
+
+
+def test_what_has_no_ratio_is_held_against_its_bar_by_itself() -> None:
+    ledger = Ledger()
+    for value in (20, 501, 600):
+        ledger.note("webhooks_p99", "ours", value)
+    assert " ".join(table(ledger).splitlines()[1].split()).endswith("501 - - <= 500 MISSED")
+
+
 async def test_what_a_program_gets_wrong_ends_the_measurement(stage: Stage, upstream: Upstream) -> None:
     async with stage.program("ours", upstream) as program, program.talkers(1) as (talker,):
         upstream.answers(fault="unauthorized")
@@ -101,6 +137,22 @@ def test_of_rates_the_ratio_is_that_of_the_costs() -> None:
     ledger.note("handshakes", "ours", 1_000)
     ledger.note("handshakes", "idle", 2_000)
     assert " ".join(table(ledger).split()).endswith("1,000 - 2,000 2.00 (2.00-2.00) idle")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_a_cluster_is_measured_with_one_process_and_two_and_a_full_store(tmp_path: Path) -> None:
+    size = Size(1, people=8, turns=1, connects=3, many_entries=60, many_rows=50, long_seconds=1, idle_seconds=1)
+    shown = rows.table(await cluster.measured(UNPINNED, tmp_path, size)).splitlines()
+    assert [line.count("MISSED") + line.count("ok") for line in shown[:10]] == [1, 0, 1, 0, 1, 0, 1, 0, 1, 0]
+    counted = [line.split()[-2:] for line in shown[10:] if "TransactWriteItems" in line]
+    assert len(counted) == 2
+    assert all(float(calls) > 1 for line in counted for calls in line)
+
+
+def test_a_ratio_of_ours_to_ours_is_held_against_its_bar() -> None:
+    found = [rows.row("more is better", [(10, 18)], least=1.9), rows.row("less is better", [(10, 11)], most=1.1)]
+    assert [line.split()[-1] for line in rows.table(found).splitlines()] == ["MISSED", "ok"]
 
 
 def test_options_change_the_scale() -> None:

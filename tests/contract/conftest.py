@@ -26,6 +26,7 @@ from tests.ministack import Cloud
 
 LEASE_SECONDS = 30
 MOST_WAITING = 5
+MOST_UNSENT = 4
 PAGE_BYTES = 1_000
 SOLE = "sole.db"
 
@@ -80,13 +81,20 @@ def open_store(backend_url: str, clock: Clock, request: pytest.FixtureRequest) -
         sole=False,
         lease_seconds=LEASE_SECONDS,
         most_waiting=MOST_WAITING,
+        most_unsent=MOST_UNSENT,
         page_bytes=PAGE_BYTES,
         clock=clock,
     )
 
 
 def memory_opener(clock: Clock) -> Opener:
-    store = MemoryStore(clock=clock, lease_seconds=LEASE_SECONDS, most_waiting=MOST_WAITING, page_bytes=PAGE_BYTES)
+    store = MemoryStore(
+        clock=clock,
+        lease_seconds=LEASE_SECONDS,
+        most_waiting=MOST_WAITING,
+        most_unsent=MOST_UNSENT,
+        page_bytes=PAGE_BYTES,
+    )
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Store]:
@@ -100,10 +108,15 @@ def sole_opener(url: str, clock: Clock) -> Opener:
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Store]:
-        async with Database(url) as database:
+        async with Database(url, clock=clock) as database:
             await asyncio.to_thread(upgrade, database.engine)
             yield SoleBackend(
-                database, clock=clock, lease_seconds=LEASE_SECONDS, most_waiting=MOST_WAITING, page_bytes=PAGE_BYTES
+                database,
+                clock=clock,
+                lease_seconds=LEASE_SECONDS,
+                most_waiting=MOST_WAITING,
+                most_unsent=MOST_UNSENT,
+                page_bytes=PAGE_BYTES,
             )
 
     return opened
@@ -118,6 +131,7 @@ def dynamodb_opener(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, clock: Clock)
         cloud.settings["TABLE_NAME"],
         lease_seconds=LEASE_SECONDS,
         most_waiting=MOST_WAITING,
+        most_unsent=MOST_UNSENT,
         page_bytes=PAGE_BYTES,
         clock=clock,
     )

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from server.errors import LeaseLost, NotFound
-from server.model import Begun, Draft, InboundMessage
+from server.model import Begun, Conversation, Draft, InboundMessage
 from tests.contract.conftest import Clock, Opener, Store
 
 
@@ -22,6 +22,14 @@ async def test_called_twice_at_once_one_conversation_is_made(store: Store) -> No
     found = await asyncio.gather(*(store.current("anna", "websocket", "a") for _ in range(10)))
     assert len({one.id for one in found}) == 1
     assert len(await store.recent("anna", 10)) == 1
+
+
+async def test_called_at_once_in_two_processes_one_conversation_is_made(open_store: Opener) -> None:
+    async with open_store() as store, open_store() as another:
+        for person in (f"p{number}" for number in range(20)):
+            calls = [each.current(person, "websocket", "a") for _ in range(3) for each in (store, another)]
+            assert len({one.id for one in await asyncio.gather(*calls)}) == 1
+            assert len(await store.recent(person, 10)) == 1
 
 
 async def test_every_person_and_every_channel_has_a_current_one_of_its_own(store: Store) -> None:
@@ -39,6 +47,77 @@ async def test_a_new_conversation_becomes_the_current_one(store: Store) -> None:
     assert new.id != old.id
     assert new.epoch != old.epoch
     assert (await store.current("anna", "websocket", "a")).id == new.id
+
+
+def milliseconds(clock: Clock) -> int:
+    return int(clock.now * 1000)
+
+
+async def begun(store: Store, message_id: str = "m1") -> Conversation:
+    """By what was said in it."""
+    conversation_id = (await store.current("anna", "sms", "a")).id
+    await store.accept(InboundMessage("anna", conversation_id, message_id, "hi"))
+    return await store.current("anna", "sms", "a")
+
+
+async def test_one_that_was_begun_too_long_ago_gives_way_to_another(store: Store, clock: Clock) -> None:
+    old = await begun(store)
+    other = await store.current("anna", "websocket", "a")
+    assert await store.current("anna", "sms", "a", since=old.created_at) == old
+    clock.now += 60
+    new = await store.current("anna", "sms", "a", since=milliseconds(clock))
+    assert (new.id != old.id, new.offset, new.created_at) == (True, 0, milliseconds(clock))
+    for since in (0, milliseconds(clock)):
+        assert await store.current("anna", "sms", "a", since=since) == new
+    assert await store.current("anna", "websocket", "a") == other
+    assert await store.find("anna", old.id) == old
+
+
+async def test_one_begins_with_what_is_first_said_in_it(store: Store, clock: Clock) -> None:
+    made = await store.current("anna", "sms", "a")
+    for _ in range(2):
+        clock.now += 60
+        assert await store.current("anna", "sms", "a", since=milliseconds(clock)) == made
+    first = await begun(store)
+    assert (first.id, first.created_at) == (made.id, milliseconds(clock))
+    clock.now += 60
+    since = first.created_at
+    assert (await store.current("anna", "sms", "a", since=since)) == first
+    assert (await begun(store, "m2")).created_at == first.created_at
+    assert (await store.current("anna", "sms", "a", since=since + 1)).id != made.id
+    assert (await store.find("anna", made.id)).created_at == first.created_at
+
+
+async def test_one_in_which_nothing_was_said_can_end_too(store: Store) -> None:
+    made = await store.current("anna", "sms", "a")
+    assert (await store.current("anna", "sms", "a", ended=made.id)).id != made.id
+
+
+async def test_one_that_has_ended_gives_way_to_another_once(open_store: Opener) -> None:
+    async with open_store() as store, open_store() as another:
+        for _ in range(3):
+            before = await store.current("anna", "sms", "a")
+            calls = [each.current("anna", "sms", "a", ended=before.id) for _ in range(4) for each in (store, another)]
+            [made] = {one.id for one in await asyncio.gather(*calls)}
+            assert made != before.id
+        assert (await another.current("anna", "sms", "a", ended=before.id)).id == made
+        assert (await store.current("anna", "sms", "a")).id == made
+        assert len(await store.recent("anna", 10)) == 4
+
+
+async def test_of_calls_at_once_one_makes_the_conversation_that_takes_the_place(
+    open_store: Opener, clock: Clock
+) -> None:
+    async with open_store() as store, open_store() as another:
+        for number in range(3):
+            before = await begun(store, f"m{number}")
+            clock.now += 60
+            since = milliseconds(clock)
+            calls = [each.current("anna", "sms", "a", since=since) for _ in range(4) for each in (store, another)]
+            made = {one.id for one in await asyncio.gather(*calls)}
+            assert len(made) == 1
+            assert made.isdisjoint({before.id})
+        assert len(await store.recent("anna", 10)) == 4
 
 
 async def test_a_conversation_is_found_by_its_person_only(store: Store) -> None:

@@ -27,6 +27,8 @@ BUSY = {
     Fault.SERVER_ERROR: None,
     Fault.SLOW_DOWN: None,
     Fault.OVERLOADED: None,
+    Fault.OVERLOADED_SECONDS: 7.0,
+    Fault.GATEWAY_TIMEOUT: None,
     Fault.CONVERSATION_LOCKED: None,
     Fault.ERROR_EVENT: None,
     Fault.FAILED: None,

@@ -227,6 +227,19 @@ async def test_a_cancelled_run_ends(lasting: Bench) -> None:
     assert [run.status for run in lasting.fake.runs] == ["cancelled"]
 
 
+async def test_a_run_that_is_made_while_its_turn_is_cancelled_is_ended(lasting: Bench) -> None:
+    def cancelled_meanwhile(_body: Mapping[str, Any]) -> Answer:
+        turn.cancel()
+        return Answer(ABC, fault=Fault.ENDLESS)
+
+    lasting.fake.script(normal=cancelled_meanwhile)
+    turn = asyncio.create_task(lasting.run(lasting.prompt()))
+    with pytest.raises(asyncio.CancelledError):
+        await turn
+
+    assert [run.status for run in lasting.fake.runs] == ["cancelled"]
+
+
 @pytest.mark.parametrize("fault", [None, Fault.LATE_CANCEL, Fault.VANISHED])
 async def test_cancelling_what_is_over_or_gone_is_no_error(lasting: Bench, fault: Fault | None) -> None:
     lasting.fake.script(Answer(ABC, fault=fault))

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from server.errors import Conflict, NotFound, TooMany
-from server.model import Accepted, Draft, InboundMessage, Page, Question, Reply, Usage
+from server.model import INTERRUPTS, Accepted, Draft, InboundMessage, Page, Question, Reply, Usage, WhenBusy
 from tests.contract.conftest import MOST_WAITING, PAGE_BYTES, Clock, Opener, Store
 
 DAY = 86_400
@@ -130,6 +130,25 @@ async def test_only_so_many_messages_may_wait(store: Store) -> None:
     assert (await say(store, conversation_id, "m0")).duplicate
     await answer(store, conversation_id)
     assert (await say(store, conversation_id, "late")).offset == MOST_WAITING + 2
+
+
+async def test_what_interrupts_finds_room_a_few_times_more(store: Store) -> None:
+    conversation_id = await begin(store)
+    for number in range(MOST_WAITING):
+        await say(store, conversation_id, f"m{number}")
+    for number in range(INTERRUPTS):
+        await store.accept(InboundMessage("anna", conversation_id, f"stop{number}", "stop", "interrupt"))
+    manners: tuple[WhenBusy, ...] = ("enqueue", "interrupt")
+    for when_busy in manners:
+        with pytest.raises(TooMany) as refused:
+            await store.accept(InboundMessage("anna", conversation_id, "late", "late", when_busy))
+        assert refused.value.code == "too_many_waiting"
+    for number in range(MOST_WAITING + INTERRUPTS):
+        lease = await store.take(conversation_id, "worker")
+        assert lease is not None
+        assert lease.cancelled == (number < MOST_WAITING + INTERRUPTS - 1)
+        await store.hand_back(lease)
+        await answer(store, conversation_id)
 
 
 async def test_the_log_is_read_back_as_it_was_written(store: Store, clock: Clock) -> None:

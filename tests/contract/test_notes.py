@@ -52,6 +52,17 @@ async def test_a_key_may_have_any_length_and_any_letters(store: Store) -> None:
     assert await texts(store, "anna") == ["b", "a"]
 
 
+async def test_what_is_forgotten_is_forgotten_and_may_be_noted_again(store: Store) -> None:
+    for number in range(30):
+        await store.add("anna", f"k{number}", "tea")
+    await store.add("bert", "k1", "water")
+    for person in ("anna", "anna", "nobody"):
+        await store.forget_notes(person)
+    assert (await texts(store, "anna"), await texts(store, "bert")) == ([], ["water"])
+    await store.add("anna", "k1", "coffee")
+    assert await texts(store, "anna") == ["coffee"]
+
+
 async def test_nobody_reads_the_notes_of_another(store: Store) -> None:
     await store.add("anna", "k1", "a secret")
     assert await texts(store, "bert") == []

@@ -15,6 +15,7 @@ STEPS: list[Step] = [
     Called(
         "", (ToolCall("call_2", "look", "{"), ToolCall("call_3", "look", "")), "", "thread_1/run_1", None, "support@1"
     ),
+    Returned(ToolResult("call_2", "made", images=("images/a", "images/b"))),
 ]
 
 

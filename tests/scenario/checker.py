@@ -15,9 +15,9 @@ from tests.scenario.history import Got, Kept, Run, Sent, Socket, devices_of
 from tests.scenario.sight import Sight
 
 
-def check(sockets: Sequence[Socket], logs: Iterable[Kept], runs: Iterable[Run] = ()) -> list[Harm]:
-    """`sockets`: all of every device that spoke, each device's in the order it opened them. `logs`: read once all is
-    quiet and answered. `runs` may be left out.
+def check(sockets: Sequence[Socket], logs: Iterable[Kept], runs: Iterable[Run] | None = None) -> list[Harm]:
+    """`sockets`: all of every device that spoke, each device's in the order it opened them; none of them cancels.
+    `logs`: read once all is quiet and answered. `runs`: all that there were; may be left out.
     """
     ledgers = ledgers_of(logs)
     harms = [harm for ledger in ledgers.values() for harm in log_harms(ledger.kept)]
@@ -28,7 +28,8 @@ def check(sockets: Sequence[Socket], logs: Iterable[Kept], runs: Iterable[Run] =
     for device, theirs in devices_of(sockets).items():
         harms += speaking_order_harms(device, theirs, ledgers)
         harms += went_back_harms(device, theirs)
-    harms += run_harms(runs, ledgers)
+    if runs is not None:
+        harms += run_harms(list(runs), ledgers)
     return harms
 
 
@@ -61,6 +62,8 @@ def offset_harms(kept: Kept) -> Iterator[Harm]:
 
 
 def reply_harms(kept: Kept, reply: Reply, asked: Mapping[int, Question], answered: Sequence[int]) -> Iterator[Harm]:
+    if reply.draft.code is None and reply.draft.finish_reason != "stop":
+        yield Harm(Kind.CUT, kept.conversation_id, f"{reply} ended before its end")
     question = asked.get(reply.question)
     if question is None or question.message_id != reply.message_id:
         yield Harm(Kind.UNASKED, kept.conversation_id, f"{reply} answers {question}")
@@ -98,20 +101,34 @@ def sent_harms(sockets: Iterable[Socket], ledgers: Ledgers) -> Iterator[Harm]:
                 yield Harm(Kind.CORRUPTED, conversation_id, f"{said} is kept as {question}")
 
 
-def speaking_order_harms(device: str, sockets: Iterable[Socket], ledgers: Ledgers) -> Iterator[Harm]:
-    """A device's messages are logged in the order in which it first sent them, but for those that were refused."""
-    events = [event for socket in sockets for event in socket.events]
-    refused = {event.frame.get("messageId") for event in events if isinstance(event, Got) and is_error(event)}
-    said = dict.fromkeys((event.conversation_id, event.message_id) for event in events if isinstance(event, Sent))
-    for conversation_id, ledger in ledgers.items():
-        mine = [one for where, one in said if where == conversation_id and one not in refused]
-        kept = [ledger.questions[one].offset for one in mine if one in ledger.questions]
-        if kept != sorted(kept):
-            yield Harm(Kind.REORDERED, device, f"{mine} are in {conversation_id} at {kept}")
+def speaking_order_harms(device: str, sockets: Sequence[Socket], ledgers: Ledgers) -> Iterator[Harm]:
+    """What a device says for the first time is logged after all that it said before on that socket, but for what was
+    refused. Of what it said again later, the refusal may have been lost, unless it was told more on that socket.
+    """
+    places = {one: question.offset for ledger in ledgers.values() for one, question in ledger.questions.items()}
+    last = {event.message_id: number for number, socket in enumerate(sockets) for event in sent_on(socket)}
+    known: set[str] = set()
+    for number, socket in enumerate(sockets):
+        refused, accepted = heard(socket, "error"), heard(socket, "messageAccepted")
+        said = list(dict.fromkeys((event.conversation_id, event.message_id) for event in sent_on(socket)))
+        for place, (where, one) in enumerate(said):
+            if one in known or one not in places:
+                continue
+            for _, other in (before for before in said[:place] if before[0] == where and before[1] not in refused):
+                is_sure = last[other] == number or one in accepted
+                if is_sure and places.get(other, 0) > places[one]:
+                    yield Harm(Kind.REORDERED, device, f"{one}, said after {other}, is before it in {where}")
+        known.update(one for _, one in said)
 
 
-def is_error(event: Got) -> bool:
-    return bool(event.frame["messageType"] == "error")
+def sent_on(socket: Socket) -> Iterator[Sent]:
+    return (event for event in socket.events if isinstance(event, Sent))
+
+
+def heard(socket: Socket, kind: str) -> set[str]:
+    """Which messages were told of in a frame of this kind."""
+    frames = (event.frame for event in socket.events if isinstance(event, Got))
+    return {str(frame.get("messageId")) for frame in frames if frame["messageType"] == kind}
 
 
 def went_back_harms(device: str, sockets: Iterable[Socket]) -> Iterator[Harm]:
@@ -130,15 +147,18 @@ def went_back_harms(device: str, sockets: Iterable[Socket]) -> Iterator[Harm]:
 # --- the provider -------------------------------------------------------------------------------------------------
 
 
-def run_harms(runs: Iterable[Run], ledgers: Ledgers) -> Iterator[Harm]:
+def run_harms(runs: Sequence[Run], ledgers: Ledgers) -> Iterator[Harm]:
     """A killed run may be run again, but not while another runs, nor out of turn, nor once its reply is stored."""
+    yield from unsaid_harms(runs, ledgers)
     in_order = sorted(runs, key=lambda run: (run.conversation_id, run.began))
     for conversation_id, theirs in groupby(in_order, key=lambda run: run.conversation_id):
         ledger = ledgers.get(conversation_id)
         if ledger is None:
             yield Harm(Kind.UNASKED, conversation_id, "a run for a conversation that is not kept")
             continue
-        mine = list(theirs)
+        all_runs = list(theirs)
+        yield from stale_harms(all_runs, ledger)
+        mine = [run for run in all_runs if not run.excused]
         overlapping = [(one, other) for one, other in pairwise(mine) if overlap(one, other)]
         for one, other in overlapping:
             yield Harm(Kind.OVERLAP, conversation_id, f"{described(other)} began during {described(one)}")
@@ -152,8 +172,39 @@ def run_harms(runs: Iterable[Run], ledgers: Ledgers) -> Iterator[Harm]:
             yield from prompt_harms(run, ledger)
 
 
+def unsaid_harms(runs: Iterable[Run], ledgers: Ledgers) -> Iterator[Harm]:
+    """What is no error was said by the provider."""
+    asked = {(run.conversation_id, run.question) for run in runs}
+    for conversation_id, ledger in ledgers.items():
+        for question in ledger.in_order:
+            reply = ledger.replies.get(question.message_id)
+            if reply is not None and reply.draft.code is None and (conversation_id, question.offset) not in asked:
+                yield Harm(Kind.CORRUPTED, conversation_id, f"{reply} is of no run")
+
+
 def overlap(one: Run, other: Run) -> bool:
-    return one.life == other.life and (one.ended is None or one.ended > other.began)
+    under_way = one.ended is None or one.ended > other.began
+    return under_way and (one.life == other.life or one.sure_until > other.began)
+
+
+def stale_harms(runs: Sequence[Run], ledger: Ledger) -> Iterator[Harm]:
+    """A reply is what the newest run said: when another life began one, the lease of those before was over."""
+    where = ledger.kept.conversation_id
+    for question, theirs in groupby(sorted(runs, key=by_question), key=lambda run: run.question):
+        entry = ledger.entries.get(question)
+        reply = ledger.replies.get(entry.message_id) if isinstance(entry, Question) else None
+        known = [run for run in theirs if run.said is not None and reply and run.began * 1000 < reply.created_at]
+        if reply is None or not known or reply.draft.finish_reason != "stop":
+            continue
+        author = next((run for run in known if run.said == reply.draft.text), None)
+        if author is None:
+            yield Harm(Kind.CORRUPTED, where, f"{reply} is what no run said")
+        elif known[-1].life != author.life and known[-1].began > author.sure_until:
+            yield Harm(Kind.STALE, where, f"{described(author)} was kept, after {described(known[-1])} had begun")
+
+
+def by_question(run: Run) -> tuple[int, float]:
+    return run.question, run.began
 
 
 def turn_harms(run: Run, ledger: Ledger) -> Iterator[Harm]:

@@ -20,19 +20,23 @@ class Kind(StrEnum):
     REORDERED = "reordered"  # questions, replies, runs or frames out of order
     GAP = "gap"  # an offset that was skipped
     UNEQUAL = "unequal"  # deltas that are not the reply, or a reply that is not the stored one
+    WORDLESS = "wordless"  # a reply shown live, of which neither the beginning nor any words were
+    CUT = "cut"  # kept with less than all that was to be said, though nobody asked for that
     TERMINAL = "terminal"  # another terminal frame than the one that is stored, or words after it
     CORRUPTED = "corrupted"  # another text, place or prompt than what was said
     OVERLAP = "overlap"  # two runs of a conversation at the same time
+    STALE = "stale"  # kept, though the lease it was made under had passed to another
     UNASKED = "unasked"  # something that answers or shows what nobody said
 
 
 @dataclass(frozen=True, slots=True)
 class Harm:
-    """`where`: the conversation or the device."""
+    """`where`: the conversation or the device. `at`: of words, when their reply was stored; seconds since 1970."""
 
     kind: Kind
     where: str
     detail: str
+    at: float | None = None
 
     def __str__(self) -> str:
         return f"{self.kind} at {self.where}: {self.detail}"

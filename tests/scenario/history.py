@@ -71,7 +71,9 @@ class Kept:
 class Run:
     """A run as the provider saw it. Times are seconds since 1970; `ended` is None if it never did.
 
-    `life`: which server asked, where only one lives at a time. `prompt`: the texts of all items, the question last.
+    `life`: which server asked. `prompt`: the texts of all items, the question last. Of many servers: before
+    `sure_until`, no other life may begin one in the conversation; `excused`: this life was held up, and may not have
+    known yet that another had taken over; `said`: all that it had to say, unlike that of any other.
     """
 
     conversation_id: str
@@ -81,6 +83,9 @@ class Run:
     began: float
     ended: float | None
     prompt: tuple[str, ...]
+    sure_until: float = 0.0
+    excused: bool = False
+    said: str | None = None
 
 
 class Store(Conversations, Log, Protocol):

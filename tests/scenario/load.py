@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +17,9 @@ import websockets
 from tests.scenario.history import Asked, Frame, Got, Sent, Settled, Socket
 
 GREETING_SECONDS = 10
+# The head of a frame of a hundred bytes, and ten of them.
+HALF_A_FRAME = b"\x81\xe4\x01\x02\x03\x04half a fra"
+AT_ONCE = struct.pack("ii", 1, 0)
 WORDS = (
     "hello",
     "grüß",
@@ -59,14 +64,23 @@ class Device:
     """
 
     def __init__(
-        self, name: str, person: Person, url: str, *, pace: Pace, seed: str, stop: asyncio.Event, sockets: list[Socket]
+        self,
+        name: str,
+        person: Person,
+        urls: Sequence[str],
+        *,
+        pace: Pace,
+        seed: str,
+        stop: asyncio.Event,
+        sockets: list[Socket],
     ) -> None:
         self.name = name
         self.answered: set[str] = set()
         self.settled = False
         self.user_id = ""
-        self._person = person
-        self._url = url
+        self._open: websockets.ClientConnection | None = None
+        self.person = person
+        self._urls = urls
         self._pace = pace
         self._random = random.Random(seed)
         self._stop = stop
@@ -79,24 +93,35 @@ class Device:
 
     @property
     def waits_for(self) -> Sequence[str]:
-        return [message_id for message_id in self._person.said if message_id not in self.answered]
+        return [message_id for message_id in self.person.said if message_id not in self.answered]
 
     async def run(self) -> None:
         """Until it was told to stop and all that the person said is answered."""
         # Without a bound on what lies unread: a client that leaves with a full queue waits ten seconds for its close.
         options: dict[str, Any] = {"compression": None, "max_queue": None}
-        headers = {"Authorization": f"Bearer {self._person.token}"}
+        headers = {"Authorization": f"Bearer {self.person.token}"}
         while not self.settled:
             try:
-                async with websockets.connect(self._url, additional_headers=headers, **options) as socket:
-                    await Visit(self, socket).run()
+                async with websockets.connect(
+                    self._random.choice(self._urls), additional_headers=headers, **options
+                ) as self._open:
+                    await Visit(self, self._open).run()
             except (OSError, websockets.WebSocketException):
+                self._open = None
                 await asyncio.sleep(self._random.uniform(*self._pace.away))
+
+    def cut(self) -> None:
+        """Its connection is reset in the middle of a frame."""
+        if self._open is not None:
+            transport = self._open.transport
+            transport.write(HALF_A_FRAME)
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+            transport.abort()
 
     # --- what a visit asks ---
 
     def open(self) -> Socket:
-        seen = Socket(self.name, deltas="stream=0" not in self._url)
+        seen = Socket(self.name, deltas="stream=0" not in self._urls[0])
         self._sockets.append(seen)
         return seen
 
@@ -130,10 +155,10 @@ class Device:
         return [self._say() for _ in range(min(room, self._random.randint(1, self._pace.most_at_once)))]
 
     def _say(self) -> Sent:
-        message_id = f"{self.name.replace('/', '-')}-{len(self._person.said)}"
+        message_id = f"{self.name.replace('/', '-')}-{len(self.person.said)}"
         words = self._random.choices(WORDS, k=self._random.randint(4, 11))
         sent = Sent(message_id, self._conversation_id, " ".join([message_id, *words]))
-        self._person.said.append(message_id)
+        self.person.said.append(message_id)
         self._unacknowledged[message_id] = sent
         return sent
 
@@ -206,7 +231,8 @@ class Visit:
         await self._socket.send(json.dumps({"action": action, **fields}))
 
     async def _frame(self, seconds: float) -> Frame:
-        frame: Frame = json.loads(await asyncio.wait_for(self._socket.recv(), seconds))
+        async with asyncio.timeout(seconds):
+            frame: Frame = json.loads(await self._socket.recv())
         self._seen.events.append(Got(frame))
         self._device.note(frame)
         return frame
@@ -226,6 +252,24 @@ class Crowd:
         """As the server names them."""
         return {device.user_id for device in self.devices} - {""}
 
+    @property
+    def said(self) -> int:
+        """How many messages in all."""
+        return sum(len(person.said) for person in {one.person.name: one.person for one in self.devices}.values())
+
+    @property
+    def answered(self) -> int:
+        """How many of them, as far as their devices know."""
+        most: dict[str, int] = {}
+        for one in self.devices:
+            most[one.person.name] = max(most.get(one.person.name, 0), len(one.answered))
+        return sum(most.values())
+
+    def scatter(self) -> None:
+        """Every connection is reset in the middle of a frame."""
+        for device in self.devices:
+            device.cut()
+
     async def settle(self, seconds: float) -> list[str]:
         """Nobody says anything new; returns once all is answered, or with those who still wait and for what."""
         self.stop.set()
@@ -234,8 +278,12 @@ class Crowd:
 
 
 @asynccontextmanager
-async def crowd(url: str, token: Callable[[str], str], *, people: int, seed: int, pace: Pace) -> AsyncIterator[Crowd]:
-    """Everyone has a phone; every second person also a laptop, and every third a device that wants no deltas."""
+async def crowd(
+    url: str, token: Callable[[str], str], *, people: int, seed: int, pace: Pace, others: Sequence[str] = ()
+) -> AsyncIterator[Crowd]:
+    """Everyone has a phone; every second person also a laptop, and every third a device that wants no deltas. Each
+    connects to `url` or one of the `others`, as it comes.
+    """
     stop = asyncio.Event()
     sockets: list[Socket] = []
     devices = []
@@ -249,7 +297,15 @@ async def crowd(url: str, token: Callable[[str], str], *, people: int, seed: int
         for name, query in queries.items():
             label = f"{person.name}/{name}"
             devices.append(
-                Device(label, person, url + query, pace=pace, seed=f"{seed} {label}", stop=stop, sockets=sockets)
+                Device(
+                    label,
+                    person,
+                    [one + query for one in (url, *others)],
+                    pace=pace,
+                    seed=f"{seed} {label}",
+                    stop=stop,
+                    sockets=sockets,
+                )
             )
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(device.run()) for device in devices]

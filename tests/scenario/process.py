@@ -6,26 +6,34 @@ import asyncio
 import os
 import re
 import signal
+import sqlite3
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import httpx2
 
 from server.auth.local_pool import LocalUserPool
+from tests.scenario.nursery import Child, fork
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
 END_SECONDS = 30
+# The second is what nobody caught.
+FAULT = re.compile(r'"level":"(error|critical)"')
+# Not on other systems: their libraries do not all bear it.
+FORKS = sys.platform == "linux" and not os.environ.get("NO_FORKS")
 
 
 @dataclass
 class ServerProcess:
     """A running server, its folder, and everything that it has printed so far."""
 
-    process: asyncio.subprocess.Process
+    process: asyncio.subprocess.Process | Child
     data_dir: Path
     port: int
     output: list[str] = field(default_factory=list)
@@ -44,21 +52,53 @@ class ServerProcess:
     def pool(self) -> LocalUserPool:
         return LocalUserPool.open(self.data_dir)
 
+    @property
+    def faults(self) -> list[str]:
+        """Log lines of errors, and of worse."""
+        return [line for line in self.output if FAULT.search(line)]
+
     async def kill(self) -> None:
+        """It must not have ended by itself."""
+        assert self.process.returncode is None, f"it had ended with {self.process.returncode}:\n{self.printed()}"
         self.process.send_signal(signal.SIGKILL)
         await self.process.wait()
 
-    async def stop(self) -> int:
+    async def stop(self, within: float = END_SECONDS) -> int:
         """SIGTERM, and the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(self.process.wait(), END_SECONDS)
+        return await asyncio.wait_for(self.process.wait(), within)
+
+    async def figure(self, name: str) -> float:
+        """Of those that it counts."""
+        async with httpx2.AsyncClient(base_url=self.http, timeout=START_SECONDS) as http:
+            lines = (await http.get("/metrics")).text.splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith(f"switchboard_{name}_total "))
 
     def printed(self) -> str:
         return "".join(self.output)
 
 
+class NotStarted(AssertionError):
+    """`server`: what is left of it."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        super().__init__(f"the server did not start:\n{server.printed()}")
+        self.server = server
+
+
+def kept_by(server: ServerProcess) -> list[str]:
+    """All that its database holds, but for who is alive."""
+    file = server.data_dir / "switchboard.db"
+    with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as database:
+        lines = list(database.iterdump())
+    database.close()
+    return [line for line in lines if 'INSERT INTO "node' not in line]
+
+
 class Start(Protocol):
-    def __call__(self, **settings: object) -> AbstractAsyncContextManager[ServerProcess]: ...
+    def __call__(
+        self, *, command: Any = ("serve",), **settings: object
+    ) -> AbstractAsyncContextManager[ServerProcess]: ...
 
 
 def environment(data_dir: Path, **settings: object) -> dict[str, str]:
@@ -68,33 +108,47 @@ def environment(data_dir: Path, **settings: object) -> dict[str, str]:
     return {**kept, **ours, **{name: str(value) for name, value in settings.items()}}
 
 
-def server_process(data_dir: Path, **settings: object) -> AbstractAsyncContextManager[ServerProcess]:
+async def begin(
+    command: Sequence[str], data_dir: Path, settings: Mapping[str, object], *, apart: bool
+) -> asyncio.subprocess.Process | Child:
+    """`python -m`, in this folder; `apart`: standard error by itself."""
+    env = environment(data_dir, **settings)
+    # One that is to trust other certificates has to load its libraries itself: they read them once.
+    if FORKS and "SSL_CERT_FILE" not in env:
+        return await fork(command, data_dir, env, apart=apart)
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", *command),
+        env=env,
+        cwd=data_dir,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE if apart else asyncio.subprocess.STDOUT,
+    )
+
+
+def server_process(
+    data_dir: Path, *, command: Any = ("serve",), **settings: object
+) -> AbstractAsyncContextManager[ServerProcess]:
     """Started in a folder that exists, ready, and gone at the end."""
-    return module_process(("server", "serve"), data_dir, **settings)
+    return module_process(("server", *command), data_dir, **settings)
 
 
 @asynccontextmanager
 async def module_process(command: Sequence[str], data_dir: Path, /, **settings: object) -> AsyncIterator[ServerProcess]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", *command),
-        env=environment(data_dir, **settings),
-        cwd=data_dir,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
+    process = await begin(command, data_dir, settings, apart=False)
     server = ServerProcess(process, data_dir, 0)
     ready = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(listen(server, ready))
-        try:
+    listening = asyncio.create_task(listen(server, ready))
+    try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(ready.wait(), START_SECONDS)
-            if not server.port:
-                raise AssertionError(f"the server did not start:\n{server.printed()}")
-            yield server
-        finally:
-            if process.returncode is None:
-                process.kill()
+        if not server.port:
+            raise NotStarted(server)
+        yield server
+    finally:
+        if process.returncode is None:
+            process.kill()
+        # To the end of what it printed, also where the block raised: else its pipe would stay open.
+        await listening
 
 
 async def listen(server: ServerProcess, ready: asyncio.Event) -> None:
@@ -114,14 +168,7 @@ async def run_command(*arguments: str, data_dir: Path, **settings: object) -> tu
 
 
 async def run_module(module: str, *arguments: str, data_dir: Path, **settings: object) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", module, *arguments),
-        env=environment(data_dir, **settings),
-        cwd=data_dir,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    process = await begin((module, *arguments), data_dir, settings, apart=True)
     output, errors = await asyncio.wait_for(process.communicate(), START_SECONDS)
     assert process.returncode is not None
     return process.returncode, output.decode(), errors.decode()

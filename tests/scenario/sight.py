@@ -12,7 +12,9 @@ from server.model import Entry, Question, Reply
 from tests.scenario.harms import Harm, Kind, Ledgers
 from tests.scenario.history import Asked, Frame, Got, Sent, Settled, Socket
 
-REPLAYED = {"messageAccepted", "assistantResponse"}
+# A snapshot: the last words of a reply that was followed, before the whole of it. That a socket is about to end is told
+# at any time.
+REPLAYED = {"messageAccepted", "assistantResponse", "assistantSnapshot", "disconnecting", "tokenExpiring"}
 
 
 @dataclass(slots=True)
@@ -26,6 +28,10 @@ class Span:
     promised: int = 0
     complete: int = 0
     seen: list[int] = field(default_factory=list)
+
+    def is_replayed(self) -> bool:
+        """Whether all that was promised was shown, and what came next shows that it is through."""
+        return self.complete >= self.promised and set(range(self.base + 1, self.promised + 1)) <= set(self.seen)
 
     def faults(self) -> Iterator[tuple[Kind, str]]:
         upto = max([self.complete, *self.seen])
@@ -42,19 +48,18 @@ class Span:
 
 @dataclass(slots=True)
 class Speech:
-    """The words of a reply as they came; `start` counts the code points that were said before this socket listened."""
+    """The words of a reply as they came. `begun`: a `runStarted` or a snapshot came before them."""
 
-    start: int
     said: str = ""
+    begun: bool = False
     broken: bool = False
     ended: bool = False
 
     def takes(self, at: int) -> bool:
-        return at == self.start + len(self.said)
+        return self.begun and at == len(self.said)
 
     def fits(self, message: str, *, whole: bool) -> bool:
-        rest = message[self.start :]
-        return rest == self.said if whole else rest.startswith(self.said)
+        return message == self.said if whole else message.startswith(self.said)
 
 
 class Sight:
@@ -85,8 +90,8 @@ class Sight:
             self._close(conversation_id)
         return self.harms
 
-    def _harm(self, kind: Kind, detail: str) -> None:
-        self.harms.append(Harm(kind, self._socket.device, detail))
+    def _harm(self, kind: Kind, detail: str, at: float | None = None) -> None:
+        self.harms.append(Harm(kind, self._socket.device, detail, at))
 
     # --- offsets ---
 
@@ -107,7 +112,7 @@ class Sight:
             case "assistantDelta":
                 self._delta(frame)
             case "assistantSnapshot":
-                self._speeches[frame["replyId"]] = Speech(0, frame["text"])
+                self._speeches[frame["replyId"]] = Speech(frame["text"], begun=True)
             case "error" if refuses_resume(frame):
                 self._resume_failed()
 
@@ -125,17 +130,20 @@ class Sight:
         self._spans[asked.conversation_id] = Span(after, promised=frame["offset"])
 
     def _resume_failed(self) -> None:
-        """At once, or in the middle of the replay; then nothing is known of what follows until the next one."""
-        broken_off = [one for one, span in self._spans.items() if span.complete < span.promised]
-        if not broken_off:
+        """At once, in the middle of the replay, or when it is through. What was held back is shown before that is told;
+        what is missing before it was not promised. Then nothing is known of what follows until the next one.
+        """
+        broken_off = [one for one, span in self._spans.items() if not span.is_replayed()]
+        if not broken_off and self._resumes:
             self._resumes.popleft()
         for conversation_id in broken_off:
-            self._close(conversation_id)
+            self._close(conversation_id, but=Kind.GAP)
 
-    def _close(self, conversation_id: str) -> None:
+    def _close(self, conversation_id: str, but: Kind | None = None) -> None:
         if (span := self._spans.pop(conversation_id, None)) is not None:
             for kind, detail in span.faults():
-                self._harm(kind, f"{conversation_id}: {detail}")
+                if kind is not but:
+                    self._harm(kind, f"{conversation_id}: {detail}")
 
     def _settled(self) -> None:
         for conversation_id, span in self._spans.items():
@@ -167,13 +175,17 @@ class Sight:
     def _replied(self, frame: Frame) -> None:
         span = self._shown(frame)
         self._hold_against_log(frame)
-        speech = self._speeches.setdefault(frame["replyId"], Speech(len(frame["message"])))
+        speech = self._speeches.setdefault(frame["replyId"], Speech())
         if self._socket.deltas and not (frame["error"] or speech.broken or speech.ended):
             # Of a reply that is replayed, the words that were still to come are left out.
-            replayed = frame["offset"] <= span.promised
-            if not speech.fits(frame["message"], whole=not replayed):
-                self._harm(Kind.UNEQUAL, f"the words were {speech}, the reply {frame}")
+            self._hold_words_against(frame, speech, replayed=frame["offset"] <= span.promised)
         speech.ended = True
+
+    def _hold_words_against(self, frame: Frame, speech: Speech, *, replayed: bool) -> None:
+        if not (speech.begun or replayed):
+            self._harm(Kind.WORDLESS, f"nothing was heard of the reply before {frame}", self._stored_at(frame))
+        elif speech.begun and not speech.fits(frame["message"], whole=not replayed):
+            self._harm(Kind.UNEQUAL, f"the words were {speech}, the reply {frame}")
 
     def _hold_against_log(self, frame: Frame) -> None:
         message_id, ledger = frame["messageId"], self._ledgers.get(frame["conversationId"])
@@ -192,16 +204,21 @@ class Sight:
             case _:
                 self._harm(Kind.TERMINAL, f"{frame} ends what ends elsewhere; at its offset is {entry}")
 
+    def _stored_at(self, frame: Frame) -> float | None:
+        ledger = self._ledgers.get(frame["conversationId"])
+        reply = ledger.replies.get(frame["messageId"]) if ledger else None
+        return reply.created_at / 1000 if reply else None
+
     # --- words ---
 
     def _started(self, frame: Frame) -> None:
         if self._may_speak(frame):
-            self._speeches[frame["replyId"]] = Speech(0)
+            self._speeches[frame["replyId"]] = Speech(begun=True)
 
     def _delta(self, frame: Frame) -> None:
         if not self._may_speak(frame):
             return
-        speech = self._speeches.setdefault(frame["replyId"], Speech(frame["at"]))
+        speech = self._speeches.setdefault(frame["replyId"], Speech())
         if speech.broken:
             return
         if speech.takes(frame["at"]) and self._socket.deltas:

@@ -6,14 +6,13 @@ import asyncio
 import os
 import random
 import re
-import socket
 import sys
 import time
 from asyncio.subprocess import DEVNULL, Process
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,8 @@ STOPS = int(os.environ.get("STOPS", "5"))
 SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 1_000_000)
 LIFE_SECONDS = 0.05, 1.0
 BIRTH_SECONDS = 0.2, 1.2
+# Longer than the lease of a life before.
+BUSY_SECONDS = 2.0
 MISCARRIED = 0.2
 SETTLE_SECONDS = 60
 DATABASE = "switchboard.db"
@@ -65,18 +66,20 @@ class Storm:
         for _ in range(ends):
             async with self._life() as server:
                 await asyncio.sleep(self.random.uniform(*LIFE_SECONDS))
+                if len(self.births) % 2:
+                    await self._until_busy()
                 self.busy += self.is_busy()
                 began = time.monotonic()
                 await end(server)
                 self.slowest_end = max(self.slowest_end, time.monotonic() - began)
-            self._read(server)
+            self.faults += server.faults
 
     async def pass_by(self, load: Crowd) -> list[str]:
         """One more life, in which all is answered; who is not, is returned."""
         async with self._life() as server:
             unsettled = await load.settle(SETTLE_SECONDS)
             assert await server.stop() == 0
-        self._read(server)
+        self.faults += server.faults
         return unsettled
 
     async def miscarry(self) -> None:
@@ -90,16 +93,20 @@ class Storm:
         self.births.append(time.time())
         return self.start(PORT=self.port, MESSAGES_PER_MINUTE=0, **self.settings)
 
+    async def _until_busy(self) -> None:
+        """Or for so long that a server may well have nothing to do."""
+        with suppress(TimeoutError):
+            await self.provider.until(self.is_busy, BUSY_SECONDS)
+
     def is_busy(self) -> bool:
         """Whether a run is under way at the provider."""
         streamed = any(request.ended is None for request in self.provider.questions)
         return streamed or any(run.status in {"queued", "in_progress"} for run in self.provider.runs)
 
-    def _read(self, server: ServerProcess) -> None:
-        self.faults += [line for line in server.output if '"level":"error"' in line]
-
-    def runs(self) -> list[Run]:
-        """Those that the provider still remembers, and that began a turn."""
+    def runs(self) -> list[Run] | None:
+        """Those that began a turn; None where threads have runs, which are asked for in another way."""
+        if self.settings.get("ENGINE") == "threads":
+            return None
         asked = Counter[str]()
         found = ((request, RUN_ID.fullmatch(request.body["metadata"]["run_id"])) for request in self.provider.questions)
         return [self._run(request, name, asked) for request, name in found if name is not None]
@@ -123,27 +130,24 @@ async def killed(process: Process) -> None:
     await process.wait()
 
 
-def quiet_port(dice: random.Random) -> int:
-    """One that the system does not give to clients: a client that keeps trying it could else connect to itself."""
-    while True:
-        port = dice.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
-
-
 def paced(body: Mapping[str, Any]) -> Answer:
     """The question's echo in some ten pieces; some begin late, some come all at once. None outlasts a usual life."""
     dice = random.Random(body["input"][-1]["content"])
     return Answer(first_delay=dice.choice((0, 0, 0.02, 0.1)), interval=dice.choice((0, 0.005, 0.005, 0.01)))
 
 
-async def weather(storm: Storm, rage: Callable[[], Awaitable[None]], answers: Choose = paced) -> list[Kept]:
-    """A load and a storm, after which nothing is wrong. What the store holds."""
+async def weather(
+    storm: Storm, rage: Callable[[], Awaitable[None]], answers: Choose = paced, *, least: int = 0
+) -> list[Kept]:
+    """A load and a storm, after which nothing is wrong. What the store holds. On a machine that is so busy that few
+    messages were said, the storm goes on until there are at `least` so many.
+    """
     storm.provider.script(normal=answers)
     url, token = f"ws://127.0.0.1:{storm.port}/ws", LocalUserPool.open(storm.folder).token
     async with crowd(url, token, people=6, seed=SEED, pace=Pace()) as load:
         await rage()
+        while load.said < least:
+            await storm.rage(1, ServerProcess.kill)
         unsettled = await storm.pass_by(load)
     async with storm.opened(storm.folder) as store:
         logs = await read_logs(store, load.people)

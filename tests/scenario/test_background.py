@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import time
 
+from tests.databases import SERVERS, scratch_database
 from tests.fakes.openai_server import Answer, FakeOpenAI, Fault
 from tests.scenario.client import client, spoken
+from tests.scenario.pair import Nodes
 from tests.scenario.process import Start
 from tests.scenario.test_faults import asked_once
 
@@ -51,6 +55,26 @@ async def test_a_stopped_server_leaves_the_run_alone_and_the_next_one_takes_it_u
     async with start(**SETTINGS) as server, client(server) as anna:
         await anna.send("resume", conversationId=anna.conversation_id, after=0)
         assert (await anna.until("assistantResponse", messageId="m1"))["message"] == "worth it"
+    assert provider.runs_created() == 1
+
+
+async def test_a_process_that_slept_past_its_deadline_leaves_the_run_to_the_one_that_took_it_up(
+    start: Start, provider: FakeOpenAI
+) -> None:
+    provider.script(Answer(tokens=("worth", " it"), first_delay=5.7))
+    limits = {"LEASE_SECONDS": 1, "RESPONSE_TIMEOUT_IN_SECONDS": 5}
+    with scratch_database(SERVERS["postgres"]) as url:
+        nodes = Nodes(start, {**SETTINGS, **limits, "DATABASE_URL": url.replace("+psycopg", "")})
+        async with nodes.both(("serve",)) as (one, other), client(one) as anna, client(other) as laptop:
+            await anna.say("take your time", messageId="m1")
+            began = time.monotonic()
+            await provider.until(lambda: bool(provider.runs) and provider.runs[0].polls > 0)
+            one.process.send_signal(signal.SIGSTOP)
+            polls = provider.runs[0].polls + 1
+            await provider.until(lambda: provider.runs[0].polls > polls)
+            await asyncio.sleep(began + 5.2 - time.monotonic())
+            one.process.send_signal(signal.SIGCONT)
+            assert (await laptop.until("assistantResponse", messageId="m1"))["message"] == "worth it"
     assert provider.runs_created() == 1
 
 
@@ -110,10 +134,11 @@ async def test_nothing_but_runs_in_the_background_stays_at_the_provider(start: S
 
 
 async def test_a_person_who_waits_is_not_waited_for_by_others(start: Start, provider: FakeOpenAI) -> None:
-    provider.script(Answer(tokens=("late",), first_delay=1.5))
+    provider.script(Answer(tokens=("late",), first_delay=30))
     async with start(**SETTINGS) as server, client(server) as anna, client(server, "ben") as ben:
         await anna.say("slow")
-        await anna.until("runStarted")
-        async with asyncio.timeout(1.2):
-            assert (await ben.ask("quick"))["message"] == "You said: quick"
-        assert (await anna.until("assistantResponse"))["message"] == "late"
+        await provider.until(lambda: bool(provider.runs_created()))
+        assert (await ben.ask("quick"))["message"] == "You said: quick"
+        assert [run.active for run in provider.runs] == [True, False]
+        await anna.send("cancel")
+        assert (await anna.until("assistantResponse"))["finishReason"] == "cancelled"

@@ -22,6 +22,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from server.auth.local_pool import LocalUserPool
 from tests.fakes.openai_server import Answer, FakeOpenAI, Fault
+from tests.ports import quiet_port
 from tests.scenario.client import client
 from tests.scenario.process import ServerProcess, Start, environment
 from tests.terminal import Terminal
@@ -150,7 +151,7 @@ async def test_a_server_killed_in_the_middle_of_a_reply_costs_a_pipe_nothing(
     start: Start, provider: FakeOpenAI, tmp_path: Path
 ) -> None:
     provider.script(Answer(tokens=STORY, interval=0.05), normal=Answer(tokens=STORY))
-    async with start() as first:
+    async with start(PORT=quiet_port()) as first:
         token = first.token()
         async with client(first) as other:
             chat = await start_chat(tmp_path, "--url", first.socket(), SWITCHBOARD_TOKEN=token)
@@ -274,7 +275,7 @@ async def test_a_server_killed_in_the_middle_of_a_reply_costs_a_person_nothing(
     start: Start, provider: FakeOpenAI, tmp_path: Path
 ) -> None:
     provider.script(Answer(tokens=STORY, interval=0.05))
-    async with start() as first:
+    async with start(PORT=quiet_port()) as first:
         token = first.token()
         anna_comes = window(tmp_path, "--url", first.socket(), SWITCHBOARD_TOKEN=token)
         async with anna_comes as anna:

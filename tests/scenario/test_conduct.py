@@ -78,7 +78,7 @@ async def test_random_reconnects_over_a_long_stream_lose_and_repeat_nothing(star
 async def test_a_device_that_joins_in_the_middle_sees_what_was_said_and_goes_on(
     server: ServerProcess, provider: FakeOpenAI
 ) -> None:
-    provider.script(Answer(tokens=LONG, interval=0.02))
+    provider.script(Answer(tokens=LONG, interval=0.1))
     async with client(server) as first:
         await first.say("go")
         for _ in range(5):
@@ -168,7 +168,7 @@ async def test_cancel_before_the_first_word(server: ServerProcess, provider: Fak
 async def test_cancel_of_a_message_that_waits_leaves_the_one_before_it_alone(
     server: ServerProcess, provider: FakeOpenAI
 ) -> None:
-    provider.script(Answer(interval=0.05))
+    provider.script(Answer(first_delay=2, interval=0.05))
     async with client(server) as anna:
         await anna.say("first", messageId="m1")
         await anna.say("second", messageId="m2")

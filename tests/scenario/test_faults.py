@@ -55,7 +55,7 @@ async def asked_once(anna: Client, text: str) -> Frame:
 
 
 async def test_a_fault_that_passes_is_not_seen(start: Start, provider: FakeOpenAI) -> None:
-    async with start(PROVIDER_SILENCE_IN_SECONDS=0.5) as server, client(server) as anna:
+    async with start(PROVIDER_SILENCE_IN_SECONDS=2) as server, client(server) as anna:
         for answer in PASSING:
             provider.script(answer)
             reply = await asked_once(anna, f"what about {answer.fault}")

@@ -14,7 +14,9 @@ import websockets
 
 from tests.fakes.openai_server import FakeOpenAI
 from tests.scenario.client import client
+from tests.scenario.newcomers import greeted
 from tests.scenario.process import ServerProcess, Start
+from tests.scenario.test_slow_readers import gone
 
 STORM = 2_000
 
@@ -88,9 +90,9 @@ async def ended(reader: asyncio.StreamReader) -> bool:
 
 
 async def test_a_socket_that_answers_no_ping_is_closed_with_4409(start: Start) -> None:
-    async with start(PING_SECONDS=0.3, PONG_SECONDS=0.3) as server, client(server) as alive, client(server) as silent:
+    async with start(PING_SECONDS=0.3, PONG_SECONDS=2) as server, client(server) as alive, client(server) as silent:
         silent.socket.transport.pause_reading()
-        await asyncio.sleep(1)
+        await gone(server, 1)
         silent.socket.transport.resume_reading()
         with pytest.raises(websockets.ConnectionClosed) as closed:
             await silent.until("nothing")
@@ -113,17 +115,3 @@ async def test_two_thousand_clients_come_back_at_once(start: Start) -> None:
         async with client(server, "ben") as ben:
             await ben.ask("hello")
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-async def greeted(port: int, token: str) -> asyncio.StreamWriter:
-    """A socket with its first frame read, by the cheapest client there is."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(
-        f"GET /ws?Auth={token} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
-    )
-    async with asyncio.timeout(60):
-        head = await reader.readuntil(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 101"), head
-        assert b"connected" in await reader.readuntil(b'"historyLimit":100}}')
-    return writer

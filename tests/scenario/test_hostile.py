@@ -21,6 +21,8 @@ HOSTILE: list[tuple[str, str | bytes]] = [
     ("NaN", '{"action":"sendMessage","message":NaN}'),
     ("surrogate", r'{"action":"sendMessage","message":"\udfff"}'),
     ("nul", r'{"action":"sendMessage","message":"a\u0000b"}'),
+    ("nul in an id", r'{"action":"cancel","conversationId":"\u0000"}'),
+    ("nul in a name", r'{"action":"newConversation","assistant":"\u0000"}'),
     ("number too large", '{"action":"history","before":1' + "0" * 400 + "}"),
     ("unknown action", '{"action":"' + "x" * 100_000 + '"}'),
     ("long message", json.dumps({"action": "sendMessage", "message": "x" * 120_000})),

@@ -16,7 +16,7 @@ from tests.scenario.storm import DATABASE, KILLS, MISCARRIED, STOPS, Storm, begu
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120 + 10 * KILLS)
+@pytest.mark.timeout(180 + 10 * KILLS)
 async def test_kills_under_load_lose_double_and_reorder_nothing(storm: Storm) -> None:
     async def rage() -> None:
         for _ in range(KILLS):
@@ -24,7 +24,7 @@ async def test_kills_under_load_lose_double_and_reorder_nothing(storm: Storm) ->
                 await storm.miscarry()
             await storm.rage(1, ServerProcess.kill)
 
-    logs = await weather(storm, rage)
+    logs = await weather(storm, rage, least=5 * KILLS)
     assert len(questions(logs)) >= 5 * KILLS
     assert storm.busy >= KILLS / 4
 
@@ -40,7 +40,7 @@ async def test_kills_under_load_do_no_more_harm_where_a_table_keeps_everything(
     # A lease is not void when the next server starts: it has to run out.
     storm.settings = {**cloud.table_settings(), "LEASE_SECONDS": 1}
     storm.opened = lambda _folder: open_dynamodb(cloud.settings["TABLE_NAME"], lease_seconds=1, most_waiting=100)
-    logs = await weather(storm, lambda: storm.rage(KILLS, ServerProcess.kill))
+    logs = await weather(storm, lambda: storm.rage(KILLS, ServerProcess.kill), least=3 * KILLS)
     assert len(questions(logs)) >= 3 * KILLS
     assert storm.busy
 
@@ -51,7 +51,7 @@ async def test_restarts_under_load_lose_nothing_and_end_in_time(storm: Storm) ->
     async def stop(server: ServerProcess) -> None:
         assert await server.stop() == 0
 
-    logs = await weather(storm, lambda: storm.rage(STOPS, stop))
+    logs = await weather(storm, lambda: storm.rage(STOPS, stop), least=5 * STOPS)
     assert len(questions(logs)) >= 5 * STOPS
     assert storm.busy
     assert storm.slowest_end < 30

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -20,6 +19,7 @@ from server.assistant.client import connect
 from server.errors import ProviderFailed, ServerError
 from server.model import Assistant, Definition, Exchange, Prompt, RunBegun
 from tests.engines import Caller, after, finish_of, handle_of, thread_of, threads, words
+from tests.ports import quiet_port
 
 PYTHON = os.environ.get("LLAMPHOUSE_PYTHON", "")
 SCRIPT = Path(__file__).resolve().parents[1] / "fakes" / "llamphouse_server.py"
@@ -31,9 +31,7 @@ pytestmark = pytest.mark.skipif(not PYTHON, reason="LLAMPHOUSE_PYTHON names no P
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def base_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = quiet_port()
     process = await asyncio.create_subprocess_exec(
         PYTHON,
         str(SCRIPT),

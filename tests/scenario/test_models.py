@@ -27,7 +27,9 @@ async def printed(server: ServerProcess, word: str) -> str:
 )
 async def test_a_model_that_ends_or_is_unknown_is_named(start: Start, model: str, word: str) -> None:
     models = {"gpt-old": in_days(59), "gpt-new": in_days(61)}
-    async with openai_server(models=models) as fake, start(OPENAI_BASE_URL=fake.base_url, OPENAI_MODEL=model) as server:
+    # Pictures by a model that is there.
+    settings = {"OPENAI_MODEL": model, "OPENAI_IMAGE_MODEL": "gpt-new"}
+    async with openai_server(models=models) as fake, start(OPENAI_BASE_URL=fake.base_url, **settings) as server:
         if word != "served":
             assert model in await printed(server, word)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import time
@@ -10,7 +11,10 @@ from pathlib import Path
 import httpx2
 import pytest
 import websockets
+from sqlalchemy import make_url
 
+from tests.databases import SERVERS, scratch_database
+from tests.fakes.freezing_line import freezing_line
 from tests.fakes.openai_server import Answer, FakeOpenAI
 from tests.scenario.client import client
 from tests.scenario.process import ServerProcess, Start, run_command
@@ -75,6 +79,23 @@ async def test_what_is_unsafe_or_wrong_does_not_start(settings: dict[str, str], 
     code, _, errors = await run_command("serve", data_dir=tmp_path, **{**ELSEWHERE, **settings})
     assert code == 2
     assert named in errors
+    assert "Traceback" not in errors
+
+
+async def test_what_is_wrong_is_named_however_much_was_open_already(tmp_path: Path) -> None:
+    with scratch_database(SERVERS["postgres"]) as database:
+        settings = {
+            "DATABASE_URL": database,
+            "NODE_URL": "http://127.0.0.1:8000",
+            "CLUSTER_SECRET": "x" * 32,
+            "AZURE_COMMUNICATION_SERVICE_CONNECTION_STRING": "endpoint=http://127.0.0.1:9;accesskey=a2V5",
+            "PHONE_NUMBER": "+15005550001",
+            "EVENT_GRID_SECRET": "secret",
+            "AZURE_SMS_ASSISTANT_ID": "nobody",
+        }
+        code, _, errors = await run_command("serve", data_dir=tmp_path, **{**ELSEWHERE, **settings})
+    assert code == 2
+    assert "AZURE_SMS_ASSISTANT_ID=nobody" in errors
     assert "Traceback" not in errors
 
 
@@ -144,6 +165,27 @@ async def test_it_ends_in_time_while_a_reply_is_under_way(start: Start, provider
     assert provider.questions[0].client_left
 
 
+async def test_of_a_server_whose_test_fails_nothing_is_left(start: Start) -> None:
+    with pytest.raises(LookupError):
+        async with start() as server:
+            raise LookupError
+    assert server.process.returncode == -signal.SIGKILL
+    assert server.process.stdout is not None
+    assert server.process.stdout.at_eof()
+
+
+async def test_it_ends_in_time_while_the_store_hangs(start: Start) -> None:
+    with scratch_database(SERVERS["postgres"]) as database:
+        there = make_url(database)
+        async with freezing_line(str(there.host), there.port or 5432) as line:
+            here = there.set(host="127.0.0.1", port=line.port).render_as_string(hide_password=False)
+            async with start(DATABASE_URL=here) as server, client(server) as anna:
+                line.freeze()
+                await anna.say("hello")
+                assert await server.stop(60) != 0
+                assert "Timeout (0:00:28)" in server.printed()
+
+
 async def test_while_it_stops_nobody_new_comes_in_and_replies_under_way_end(start: Start, provider: FakeOpenAI) -> None:
     provider.script(Answer(tokens=("word ",) * 40, interval=0.05))
     async with start() as server, client(server) as anna, httpx2.AsyncClient() as http:
@@ -162,6 +204,25 @@ async def test_while_it_stops_nobody_new_comes_in_and_replies_under_way_end(star
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1012
         assert await server.process.wait() == 0
+
+
+async def test_a_second_signal_ends_it_at_once_and_nobody_takes_that_for_a_fault(
+    start: Start, provider: FakeOpenAI
+) -> None:
+    provider.script(*[Answer(tokens=("word ",) * 400, interval=0.05)] * 2)
+    async with start() as server, client(server) as anna, httpx2.AsyncClient(base_url=server.http) as http:
+        headers = {"authorization": f"Bearer {server.token()}"}
+        await anna.say("hello")
+        await anna.until("assistantDelta")
+        waiting = asyncio.create_task(http.post("/api/chat", json={"message": "hello"}, headers=headers, timeout=30))
+        while (await http.get("/")).json()["connections"] < 2:
+            await asyncio.sleep(0.05)
+        server.process.send_signal(signal.SIGTERM)
+        await anna.until("disconnecting")
+        server.process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(server.process.wait(), 8) == 0
+        assert (await waiting).status_code == 503
+        assert server.faults == []
 
 
 async def test_the_descriptions_of_the_wire_are_served(server: ServerProcess) -> None:

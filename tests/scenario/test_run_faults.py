@@ -80,7 +80,7 @@ async def test_every_fault_ends_once_and_rightly_and_costs_no_second_run(
     assert len(Fault) >= 24
     settings = await settings_for(mode, provider)
     provider.script(normal=Trouble())
-    async with start(**settings, PROVIDER_SILENCE_IN_SECONDS=1, RESPONSE_TIMEOUT_IN_SECONDS=15) as server:
+    async with start(**settings, PROVIDER_SILENCE_IN_SECONDS=2, RESPONSE_TIMEOUT_IN_SECONDS=20) as server:
         replies = await asyncio.gather(*(ask(server, fault) for fault in Fault))
     wrong = [(fault, reply) for fault, reply in replies if not is_right(fault, reply, mode)]
     assert wrong == []

@@ -125,7 +125,7 @@ async def test_14_a_run_that_ends_just_within_its_time_is_not_cut_off(
 ) -> None:
     provider.script(Answer(tokens=("Just", " in", " time."), first_delay=1.7))
     settings = {**await settings_for(mode, provider), "POLL_FIRST_SECONDS": 1.3, "POLL_FACTOR": 4}
-    async with start(**settings, RESPONSE_TIMEOUT_IN_SECONDS=2) as server, client(server) as anna:
+    async with start(**settings, RESPONSE_TIMEOUT_IN_SECONDS=5) as server, client(server) as anna:
         assert (await asked_once(anna, "hurry"))["message"] == "Just in time."
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 
 import httpx2
 import psutil
@@ -46,9 +47,14 @@ async def test_one_that_asks_and_does_not_read_gets_4408(start: Start, provider:
 
 async def gone(server: ServerProcess, left: int) -> None:
     """Until only so many connections are left."""
-    async with httpx2.AsyncClient() as http, asyncio.timeout(10):
-        while (await http.get(server.http)).json()["connections"] > left:
+    async with asyncio.timeout(10):
+        while await connections(server) > left:
             await asyncio.sleep(0.05)
+
+
+async def connections(server: ServerProcess) -> int:
+    async with httpx2.AsyncClient() as http:
+        return int((await http.get(server.http)).json()["connections"])
 
 
 async def test_sigterm_with_a_reader_that_never_reads_ends_in_time(start: Start, provider: FakeOpenAI) -> None:
@@ -72,19 +78,22 @@ async def test_fifty_readers_that_never_read_cost_a_bounded_memory_and_others_fe
         await anna.ask("warm up")
         memory = psutil.Process(server.process.pid)
         before = memory.memory_info().rss
-        frozen = [await client(server).__aenter__() for _ in range(50)]
-        for one in frozen:
-            one.socket.transport.pause_reading()
         slowest, peak = 0.0, before
-        async with client(server, "ben") as ben:
+        async with AsyncExitStack() as clients:
+            frozen = [await clients.enter_async_context(client(server)) for _ in range(50)]
+            for one in frozen:
+                one.socket.transport.pause_reading()
+            ben = await clients.enter_async_context(client(server, "ben"))
+            assert await connections(server) == 52
             for number in range(200):
                 await anna.ask(f"number {number}")
                 began = time.monotonic()
                 await ben.answer("ping", "pong")
                 slowest = max(slowest, time.monotonic() - began)
                 peak = max(peak, memory.memory_info().rss)
-        for one in frozen:
-            one.socket.transport.abort()
+            await gone(server, 2)
+            for one in frozen:
+                one.socket.transport.abort()
     print(f"memory grew by {(peak - before) / MEBIBYTE:.1f} MiB at most, the slowest ping took {slowest * 1000:.0f} ms")
     assert peak - before < 60 * MEBIBYTE
     assert slowest < 2

@@ -67,7 +67,7 @@ async def test_two_messages_in_a_row_are_answered_one_after_another(
 
 
 async def test_conversations_of_different_people_run_side_by_side(server: ServerProcess, provider: FakeOpenAI) -> None:
-    provider.script(normal=Answer(first_delay=0.3))
+    provider.script(normal=Answer(first_delay=2))
     async with client(server) as anna, client(server, "ben") as ben:
         await asyncio.gather(anna.ask("a"), ben.ask("b"))
     first, second = provider.questions

@@ -22,13 +22,15 @@ class Story:
     laptop: list[Socket]
     entries: list[Entry]
     runs: list[Run]
+    watched: bool = True
 
     def harms(self) -> list[Harm]:
-        return check([*self.phone, *self.laptop], [Kept("anna", "c", "e", tuple(self.entries))], self.runs)
+        runs = self.runs if self.watched else None
+        return check([*self.phone, *self.laptop], [Kept("anna", "c", "e", tuple(self.entries))], runs)
 
     def only_log(self) -> None:
         """Nobody looked."""
-        self.runs.clear()
+        self.watched = False
         for socket in (*self.phone, *self.laptop):
             socket.events = [event for event in socket.events if isinstance(event, Sent)]
 
@@ -138,14 +140,30 @@ def phone_events() -> list[list[Event]]:
 
 
 def laptop_events() -> list[list[Event]]:
-    """Joins each reply in its middle: the first by a snapshot, the second one live; its end comes by the replay."""
+    """Joins each reply in its middle, by a snapshot; the end of the second comes by a replay."""
     asked = [Asked("c", 1, "e"), Asked("c", 3, "e")]
-    late = [snapshot(), accepted("m2", duplicate=True), deltas("m1")[2], response("m1", 3), started("m2")]
+    late = [
+        snapshot("m1", "You said:"),
+        accepted("m2", duplicate=True),
+        deltas("m1")[2],
+        response("m1", 3),
+        started("m2"),
+    ]
     third = [accepted("m3"), *whole("m3", 6)]
     return [
         [connected(1), sent("m2")],
         [connected(2), asked[0], sent("m2"), resumed(2), accepted("m2"), *late],
-        [connected(3), asked[1], deltas("m2")[1], resumed(4), response("m2", 4), *third, pong(), Settled()],
+        [
+            connected(3),
+            snapshot("m2", "You"),
+            asked[1],
+            deltas("m2")[1],
+            resumed(4),
+            response("m2", 4),
+            *third,
+            pong(),
+            Settled(),
+        ],
     ]
 
 
@@ -153,8 +171,8 @@ def pong() -> Got:
     return Got({"messageType": "pong"})
 
 
-def snapshot() -> Got:
-    return frame("assistantSnapshot", replyId=reply_id("m1"), text="You said:")
+def snapshot(message_id: str, text: str) -> Got:
+    return frame("assistantSnapshot", replyId=reply_id(message_id), text=text)
 
 
 def alter(socket: Socket, old: Got, **fields: Any) -> None:

@@ -1,4 +1,4 @@
-"""OpenAI's fake, two clients of it, and the engine of its threads."""
+"""OpenAI's fake, two clients of it, the engine of its threads; and a store on DynamoDB."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from tests.engines import KINDS, Bench, open_bench
 from tests.fakes.openai_server import FakeOpenAI, openai_server
 from tests.fakes.openai_server.client import plain_client, real_client
 from tests.fakes.openai_server.threads_client import Talk, talking
+from tests.ministack import Cloud
+from tests.unit.dynamodb_scene import Scene, open_scene
 
 
 @pytest.fixture
@@ -43,4 +45,12 @@ async def talk(fake: FakeOpenAI) -> AsyncIterator[Talk]:
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
     async with open_bench(KINDS["threads"]) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def scene(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
+    for name, value in cloud.emulator.environment().items():
+        monkeypatch.setenv(name, value)
+    async with open_scene(cloud) as opened:
         yield opened

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from server.backends.dynamodb import DynamoBackend, open_dynamodb
+from server.backends.dynamodb.items import Item, Key, decode_item, encode_item
 from server.model import Accepted, InboundMessage, Lease, WhenBusy
 from tests.fakes.faulty_dynamodb import Proxy, faulty_dynamodb
 from tests.ministack import Cloud
@@ -43,6 +44,10 @@ class Scene:
         message = InboundMessage("anna", conversation_id, message_id, "hello", when_busy)
         return await self.store.accept(message)
 
+    async def text(self, conversation_id: str, message_id: str) -> Accepted:
+        """It waits for three seconds of silence."""
+        return await self.store.accept(InboundMessage("anna", conversation_id, message_id, "hello", quiet=3))
+
     async def asked(self, *message_ids: str) -> str:
         conversation_id = await self.begin()
         for message_id in message_ids:
@@ -59,6 +64,12 @@ class Scene:
         made = dict(self.proxy.calls)
         self.proxy.calls = Counter()
         return made
+
+    def item(self, key: Key) -> Item:
+        found = self.cloud.client("dynamodb").get_item(
+            TableName=self.cloud.settings["TABLE_NAME"], Key=encode_item(key._asdict())
+        )
+        return decode_item(found["Item"])
 
     def count(self, index: str | None = None) -> int:
         """How many items the table holds, or the index."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeAlias
 
 from server.model import Question
 from tests.scenario.harms import Kind
@@ -15,7 +13,6 @@ from tests.unit.checker_story import (
     accepted,
     alter,
     connected,
-    delta,
     deltas,
     question,
     reply,
@@ -23,22 +20,10 @@ from tests.unit.checker_story import (
     resumed,
     said,
     sent,
-    snapshot,
     started,
     whole,
 )
-
-Plant: TypeAlias = Callable[[Story], None]
-PLANTS: list[tuple[Kind, Plant]] = []
-
-
-def planted(kind: Kind) -> Callable[[Plant], Plant]:
-    def remember(plant: Plant) -> Plant:
-        PLANTS.append((kind, plant))
-        return plant
-
-    return remember
-
+from tests.unit.planting import planted
 
 # --- the log ------------------------------------------------------------------------------------------------------
 
@@ -83,8 +68,8 @@ def resume_not_recovered_though_the_log_is_the_same(story: Story) -> None:
 def question_doubled(story: Story) -> None:
     again = Question(7, "m3", TEXTS["m3"], 3600)
     story.entries += [again, replace(reply("m3", 8, 3700), question=7)]
-    second = Got({**response("m3", 8).frame, "replyId": "c-7"})
-    story.finally_shown(Got({**accepted("m3").frame, "offset": 7}), second)
+    second = [Got({**one.frame, "replyId": "c-7"}) for one in whole("m3", 8)]
+    story.finally_shown(Got({**accepted("m3").frame, "offset": 7}), *second)
 
 
 @planted(Kind.DOUBLED)
@@ -114,7 +99,7 @@ def offset_left_out_of_the_log(story: Story) -> None:
 def reply_to_a_message_that_was_never_accepted(story: Story) -> None:
     stray = replace(reply("m3", 7, 3600), question=8, message_id="m9")
     story.entries.append(stray)
-    story.finally_shown(Got({**response("m3", 7).frame, "messageId": "m9", "replyId": "c-8"}))
+    story.finally_shown(*(Got({**one.frame, "messageId": "m9", "replyId": "c-8"}) for one in whole("m3", 7)))
 
 
 @planted(Kind.UNASKED)
@@ -159,7 +144,7 @@ def resume_begins_one_too_early(story: Story) -> None:
 
 @planted(Kind.DOUBLED)
 def replayed_and_then_shown_live_too(story: Story) -> None:
-    story.laptop[2].events.insert(5, response("m2", 4))
+    story.laptop[2].events.insert(6, response("m2", 4))
 
 
 @planted(Kind.REORDERED)
@@ -167,71 +152,6 @@ def frames_in_another_order_than_their_offsets(story: Story) -> None:
     events = story.phone[1].events
     one, other = events.index(response("m2", 4)), events.index(accepted("m3"))
     events[one], events[other] = events[other], events[one]
-
-
-@planted(Kind.UNEQUAL)
-def last_delta_dropped(story: Story) -> None:
-    story.phone[1].events.remove(deltas("m3")[-1])
-
-
-@planted(Kind.UNEQUAL)
-def delta_doubled(story: Story) -> None:
-    events = story.phone[1].events
-    events.insert(events.index(deltas("m3")[1]), deltas("m3")[1])
-
-
-@planted(Kind.UNEQUAL)
-def all_deltas_dropped(story: Story) -> None:
-    for one in deltas("m3"):
-        story.laptop[2].events.remove(one)
-
-
-@planted(Kind.UNEQUAL)
-def delta_of_a_lower_attempt_after_a_fresh_run_started(story: Story) -> None:
-    events = story.phone[1].events
-    events.insert(events.index(started("m2")) + 1, delta("m2", 3, " said:"))
-
-
-@planted(Kind.UNEQUAL)
-def place_of_a_delta_counted_in_utf16(story: Story) -> None:
-    events = story.phone[0].events
-    events[events.index(deltas("m1")[2])] = delta("m1", 9, " 👋")
-    events.insert(events.index(response("m1", 3)), delta("m1", 12, " one"))
-
-
-@planted(Kind.UNEQUAL)
-def snapshot_behind_the_stream(story: Story) -> None:
-    alter(story.laptop[1], snapshot(), text="You")
-
-
-@planted(Kind.UNEQUAL)
-def deltas_for_a_device_that_wants_none(story: Story) -> None:
-    story.laptop[2].deltas = False
-
-
-@planted(Kind.UNEQUAL)
-def reply_shown_is_not_the_one_kept(story: Story) -> None:
-    alter(story.phone[1], response("m3", 6), message="You said: tree")
-
-
-@planted(Kind.UNEQUAL)
-def reply_replayed_is_not_the_one_kept(story: Story) -> None:
-    alter(story.phone[1], response("m1", 3), finishReason="length")
-
-
-@planted(Kind.TERMINAL)
-def two_terminal_frames(story: Story) -> None:
-    story.finally_shown(response("m3", 7))
-
-
-@planted(Kind.TERMINAL)
-def words_after_the_terminal_frame(story: Story) -> None:
-    story.finally_shown(deltas("m3")[-1])
-
-
-@planted(Kind.TERMINAL)
-def run_started_after_the_terminal_frame(story: Story) -> None:
-    story.finally_shown(*whole("m3", 6)[:4])
 
 
 # --- the provider -------------------------------------------------------------------------------------------------
@@ -257,6 +177,60 @@ def prompt_without_the_newest_exchange(story: Story) -> None:
     story.runs[3] = replace(story.runs[3], prompt=(TEXTS["m1"], said("m1"), TEXTS["m3"]))
 
 
+@planted(Kind.CORRUPTED)
+def reply_of_no_run(story: Story) -> None:
+    del story.runs[3]
+
+
+@planted(Kind.CORRUPTED)
+def replies_and_not_one_run(story: Story) -> None:
+    story.runs.clear()
+
+
 @planted(Kind.UNASKED)
 def run_of_no_question(story: Story) -> None:
-    story.runs[3] = replace(story.runs[3], question=6)
+    story.runs.append(replace(story.runs[3], question=6, attempt=4, began=3.6, ended=3.7))
+
+
+# --- many servers -------------------------------------------------------------------------------------------------
+
+
+@planted(Kind.OVERLAP)
+def lease_given_to_two(story: Story) -> None:
+    """Both servers live, and nothing has happened to either."""
+    story.runs[1] = replace(story.runs[1], sure_until=3.6)
+    story.runs[2] = replace(story.runs[2], began=1.8)
+
+
+@planted(Kind.STALE)
+def reply_of_a_server_that_slept_through_its_lease(story: Story) -> None:
+    story.runs[1] = replace(story.runs[1], ended=2.45, said=said("m2"))
+    story.runs[2] = replace(story.runs[2], said="another's words")
+
+
+@planted(Kind.CORRUPTED)
+def reply_that_no_server_was_given(story: Story) -> None:
+    story.runs[2] = replace(story.runs[2], said="other words")
+
+
+@planted(Kind.GAP)
+def push_lost_on_its_way_and_never_made_good(story: Story) -> None:
+    for one in (started("m3"), *deltas("m3"), response("m3", 6)):
+        story.phone[1].events.remove(one)
+
+
+@planted(Kind.DOUBLED)
+def pushed_by_two_servers(story: Story) -> None:
+    events = story.phone[1].events
+    events.insert(events.index(accepted("m3")), accepted("m3"))
+
+
+@planted(Kind.GAP)
+def resume_elsewhere_that_leaves_one_out(story: Story) -> None:
+    """The other server's log ends one entry earlier, and what it is sent begins one later."""
+    story.laptop[2].events.remove(response("m2", 4))
+
+
+@planted(Kind.DOUBLED)
+def resume_elsewhere_that_repeats_one(story: Story) -> None:
+    story.laptop[2].events.insert(5, response("m1", 3))

@@ -10,6 +10,7 @@ import pytest
 
 from server.channels import websocket
 from server.channels.websocket import frames
+from server.entrypoints.chat.address import Address
 from server.entrypoints.chat.commands import HELP
 from server.entrypoints.chat.talk import Talk
 from server.entrypoints.chat.view import Kind
@@ -547,6 +548,30 @@ def test_cancel_names_the_question_being_answered(how: str) -> None:
     assert client.shown[-2:] == [(Kind.REPLY, "Hel"), (Kind.REMARK, "cancelled")]
 
 
+def test_pictures_are_shown_as_links() -> None:
+    client = Client()
+    client.enter("draw")
+    answered = msgspec.structs.replace(response(2, "Look."), images=("https://a.example/1", "https://a.example/2"))
+    client.get(accepted(1), answered)
+    assert client.shown[-3:] == [
+        (Kind.REPLY, "Look."),
+        (Kind.PICTURE, "https://a.example/1"),
+        (Kind.PICTURE, "https://a.example/2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "whole"),
+    [
+        ("ws://127.0.0.1:8000/ws?Auth=t", "http://127.0.0.1:8000/files/a?expires=1"),
+        ("wss://me:secret@chat.example.com/dev", "https://chat.example.com/files/a?expires=1"),
+    ],
+)
+def test_a_link_without_a_host_is_on_the_server(url: str, whole: str) -> None:
+    assert Address(url).complete("/files/a?expires=1") == whole
+    assert Address(url).complete("https://b.s3.amazonaws.com/a?X=1") == "https://b.s3.amazonaws.com/a?X=1"
+
+
 def test_ctrl_c_with_nothing_to_cancel_leaves() -> None:
     client = Client()
     client.press_ctrl_c()
@@ -606,3 +631,13 @@ def test_a_token_that_runs_out_and_cannot_be_renewed_is_told() -> None:
     client = Client()
     client.get(frames.TokenExpiring("2030-01-01T00:00:00Z"))
     assert "new one" in client.shown[-1][1]
+
+
+def test_a_reply_to_several_messages_leaves_none_of_them_open() -> None:
+    client = Client()
+    client.get(accepted(1, "phone-1", "one"), accepted(2, "phone-2", "two"), started(message_id="phone-1"))
+    assert len(client.talk.transcript.unanswered) == 2
+    client.get(
+        frames.AssistantResponse(False, "both", "c1", "phone-1", "r1", 3, "stop", message_ids=("phone-1", "phone-2"))
+    )
+    assert client.talk.transcript.unanswered == []

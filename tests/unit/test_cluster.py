@@ -14,16 +14,19 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.cluster.emulator import Emulator, emulator
+from infra.cluster.deploy import find
+from infra.cluster.emulator import ON_EMULATOR, Emulator, emulator
 from infra.cluster.rights import connect
-from tests.ministack import Cloud
+from tests.ministack import Cloud, deployed
+from tests.ports import quiet_port
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLDER = """
 import sys, time
 from pathlib import Path
+from infra.cluster.deploy import find
 from infra.cluster.emulator import emulator
-with emulator(Path(sys.argv[1])) as running:
+with emulator(Path(sys.argv[1]), int(sys.argv[2])) as running:
     print(running.url, flush=True)
     time.sleep(60)
 """
@@ -36,16 +39,60 @@ def deploy_again(cloud: Cloud, *arguments: str) -> subprocess.CompletedProcess[s
 
 
 def test_deploying_again_prints_the_same_settings_and_changes_nothing(cloud: Cloud) -> None:
-    again = deploy_again(cloud, "--endpoint-url", cloud.owner.url, "--parameter", "Keep=Delete")
+    parameters = [word for item in ON_EMULATOR.items() for word in ("--parameter", "=".join(item))]
+    again = deploy_again(cloud, "--endpoint-url", cloud.owner.url, *parameters)
     expected = {**cloud.settings, "AWS_ENDPOINT_URL": cloud.owner.url}
     assert dict(line.split("=", 1) for line in again.stdout.splitlines()) == expected
     assert (again.returncode, again.stderr) == (0, "")
+
+
+def test_deploying_again_keeps_the_parameters_that_it_is_not_given(ministack: Emulator) -> None:
+    cloud = deployed(ministack, AssumedBy="ec2.amazonaws.com")
+    assert deploy_again(cloud, "--parameter", "AlarmTopicArn=arn:aws:sns:eu-west-1:000000000000:ops").returncode == 0
+    assert deploy_again(cloud).returncode == 0
+    found = find(connect("cloudformation", ministack), cloud.stack) or {}
+    assert {one["ParameterKey"]: one["ParameterValue"] for one in found["Parameters"]} == {
+        **ON_EMULATOR,
+        "AssumedBy": "ec2.amazonaws.com",
+        "AlarmTopicArn": "arn:aws:sns:eu-west-1:000000000000:ops",
+    }
+    assert trusted(cloud) == "ec2.amazonaws.com"
+
+
+def test_an_instance_takes_the_role_by_a_profile(ministack: Emulator) -> None:
+    cloud = deployed(ministack, AssumedBy="ec2.amazonaws.com")
+    found = find(connect("cloudformation", ministack), cloud.stack) or {}
+    [arn] = [one["OutputValue"] for one in found["Outputs"] if one["OutputKey"] == "InstanceProfileArn"]
+    profile = connect("iam", ministack).get_instance_profile(InstanceProfileName=arn.rpartition("/")[2])
+    assert [role["RoleName"] for role in profile["InstanceProfile"]["Roles"]] == [role_of(cloud)]
+
+
+def trusted(cloud: Cloud) -> str:
+    """By which service the role may be taken."""
+    role = connect("iam", cloud.owner).get_role(RoleName=role_of(cloud))["Role"]
+    return str(role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]["Service"])
+
+
+def role_of(cloud: Cloud) -> str:
+    found = connect("cloudformation", cloud.owner).describe_stack_resource(
+        StackName=cloud.stack, LogicalResourceId="Role"
+    )
+    return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
 
 def test_a_stack_that_cannot_be_is_an_error_with_its_reason(cloud: Cloud) -> None:
     failed = deploy_again(cloud, "--parameter", "Keep=Maybe")
     assert (failed.returncode, failed.stdout) == (1, "")
     assert "Keep" in failed.stderr
+
+
+def test_a_server_may_keep_files_but_not_open_the_bucket(cloud: Cloud) -> None:
+    s3, bucket = connect("s3", cloud.emulator), cloud.settings["BUCKET_NAME"]
+    s3.put_object(Bucket=bucket, Key="rights", Body=b"x")
+    s3.delete_object(Bucket=bucket, Key="rights")
+    for change in (s3.delete_public_access_block, s3.delete_bucket_policy, s3.delete_bucket):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            change(Bucket=bucket)
 
 
 def test_a_server_may_use_the_bell_but_not_empty_it(cloud: Cloud) -> None:
@@ -92,14 +139,16 @@ def test_two_emulators_know_nothing_of_each_other(ministack: Emulator, cloud: Cl
 
 
 def test_the_emulator_ends_with_who_started_it_even_when_that_is_killed(ministack: Emulator, tmp_path: Path) -> None:
-    holder = subprocess.Popen([sys.executable, "-c", HOLDER, tmp_path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    port = quiet_port()
+    command = [sys.executable, "-c", HOLDER, str(tmp_path), str(port)]
+    holder = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     with holder.stdout:
         url = holder.stdout.readline().strip()
     assert connect("sqs", Emulator(url)).list_queues()["ResponseMetadata"]["HTTPStatusCode"] == 200
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    assert gone(int(url.rpartition(":")[2]))
+    assert gone(port)
 
 
 def gone(port: int) -> bool:

@@ -48,6 +48,7 @@ definitions = st.builds(
     temperature=temperatures,
     max_output_tokens=limits,
     run_mode=modes,
+    keep_opening=st.sampled_from([None, True, False]),
     channels=st.dictionaries(st.sampled_from(["sms", "on", "websocket"]), overrides, max_size=3),
 )
 
@@ -124,7 +125,7 @@ def test_a_channel_says_only_what_is_different_there() -> None:
         (SMALL + "name: other", 'line 3, column 1: this is not good YAML: found duplicate key "name"'),
         ("name: [support", "line 1, column 15: this is not good YAML"),
         ("name: !!python/object:os.system x", "could not determine a constructor"),
-        ("[" * 5_000, "this is not good YAML"),
+        ("[" * 50_000, "this is nested deeper than any definition"),
         ("name: support\0", "this is not good YAML"),
         ("", "this is no definition; begin it with `name:`"),
         ("- name: support", "this is no definition"),
@@ -157,7 +158,7 @@ def test_a_file_that_cannot_be_read_is_a_clear_error(tmp_path: Path) -> None:
 
 def test_what_ships_is_named_as_its_file() -> None:
     shipped = read_shipped()
-    assert set(shipped) == {"assistant", "debate", "images", "offline-demo", "screening"}
+    assert set(shipped) == {"assistant", "debate", "images", "offline-debate", "offline-demo", "screening"}
     assert {path.stem for path in SHIPPED.iterdir()} == set(shipped)
     assert all(one.description for one in shipped.values())
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeAlias
 
 import pytest
 
-from infra.cluster.rights import policies_of
-from server.backends.dynamodb import keys, open_dynamodb, values
-from server.backends.dynamodb.items import encode_item
+from server.backends.dynamodb import open_dynamodb
 from server.errors import BadInput, ConfigError, LeaseLost, NotFound, Unavailable
-from server.model import Begun, Draft, InboundMessage, Lease, Question, Returned, SignOut, ToolResult
+from server.model import Begun, Draft, InboundMessage, Lease, Place, Question, Returned, SignOut, ToolResult
 from tests.fakes.faulty_dynamodb import Fault
-from tests.ministack import Cloud
-from tests.unit.dynamodb_scene import LEASE_SECONDS, Scene, open_scene
+from tests.unit.dynamodb_scene import LEASE_SECONDS, Scene
 
 FINE = Draft("fine", "stop")
 SORRY = Draft("sorry", "error", code="timeout")
@@ -26,145 +22,10 @@ DAY = 86_400
 TRIES = 3
 
 
-@pytest.fixture
-async def scene(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
-    for name, value in cloud.emulator.environment().items():
-        monkeypatch.setenv(name, value)
-    async with open_scene(cloud) as opened:
-        yield opened
-
-
 def noise(size: int) -> str:
     """What no compression makes smaller, but for the two bits that a letter does not use."""
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     return "".join(random.Random(size).choices(letters, k=size))
-
-
-# --- calls --------------------------------------------------------------------------------------------------------
-
-
-async def test_a_turn_makes_six_calls_and_one_for_each_renewal(scene: Scene) -> None:
-    conversation_id = await scene.begin()
-    scene.calls()
-    await scene.say(conversation_id, "m1")
-    assert scene.calls() == {"BatchGetItem": 1, "TransactWriteItems": 1}
-    lease = await scene.take(conversation_id)
-    assert scene.calls() == {"UpdateItem": 1, "GetItem": 1}
-    await scene.store.renew(lease)
-    assert scene.calls() == {"UpdateItem": 1}
-    await scene.store.answer(lease, FINE)
-    assert scene.calls() == {"GetItem": 1, "TransactWriteItems": 1}
-    assert await scene.store.take(conversation_id, "worker") is None
-    assert scene.calls() == {"UpdateItem": 1}
-
-
-async def test_what_else_a_turn_or_a_person_may_do_costs_one_call_or_two(scene: Scene) -> None:
-    store, conversation_id = scene.store, await scene.asked("m1")
-    changes: Sequence[Callable[[Lease], Awaitable[None]]] = (
-        lambda lease: store.bind(lease, "thread_1"),
-        lambda lease: store.fail(lease, 0),
-        store.hand_back,
-    )
-    for change in changes:
-        lease = await scene.take(conversation_id)
-        scene.calls()
-        await change(lease)
-        assert scene.calls() == {"UpdateItem": 1}
-        with suppress(LeaseLost):
-            await store.hand_back(lease)
-    scene.calls()
-    await store.find("anna", conversation_id)
-    assert scene.calls() == {"GetItem": 1}
-    await store.current("anna", "websocket", "a")
-    assert scene.calls() == {"GetItem": 2}
-    await store.recent("anna", 10)
-    assert scene.calls() == {"Query": 1, "BatchGetItem": 1}
-    await store.create("anna", "websocket", "a")
-    assert scene.calls() == {"TransactWriteItems": 1}
-
-
-async def test_what_follows_a_reply_and_what_was_noted_costs_a_fixed_number_of_calls_more(scene: Scene) -> None:
-    lease = await scene.take(await scene.asked("m1", "m2"))
-    scene.calls()
-    for number in range(25):
-        await scene.store.note(lease, Begun(f"run_{number}", "a@1"))
-    assert scene.calls() == {"TransactWriteItems": 25}
-    assert len(await scene.store.steps(lease)) == 25
-    assert scene.calls() == {"Query": 1, "GetItem": 1}
-    await scene.store.answer(lease, FINE)
-    assert scene.calls() == {"GetItem": 2, "TransactWriteItems": 1, "Query": 1, "BatchWriteItem": 1}
-
-
-async def test_a_look_for_what_waits_asks_each_shard_once(scene: Scene) -> None:
-    for number in range(40):
-        await scene.say(await scene.begin(), f"m{number}")
-    scene.calls()
-    assert len(await scene.store.waiting(1_000)) == 40
-    assert scene.calls() == {"Query": keys.SHARDS}
-
-
-def fill(scene: Scene, conversation_id: str, entries: int) -> None:
-    """As if so much had been said, by a client of the test's own."""
-    client, table = scene.cloud.client("dynamodb"), scene.cloud.settings["TABLE_NAME"]
-    for start in range(1, entries + 1, 25):
-        asked = [
-            Question(offset, f"old{offset}", "x" * 200, 0) for offset in range(start, min(start + 25, entries + 1))
-        ]
-        items = [{**values.question_item(conversation_id, one), "text": one.text} for one in asked]
-        client.batch_write_item(RequestItems={table: [{"PutRequest": {"Item": encode_item(item)}} for item in items]})
-    client.update_item(
-        TableName=table,
-        Key=encode_item(keys.head(conversation_id)._asdict()),
-        UpdateExpression="SET #o = :n, answered = :n",
-        ExpressionAttributeNames={"#o": "offset"},
-        ExpressionAttributeValues={":n": {"N": str(entries)}},
-    )
-
-
-async def turn(scene: Scene, conversation_id: str) -> dict[str, int]:
-    """The calls of a turn and of what it is shown, which is the newest page."""
-    scene.calls()
-    await scene.say(conversation_id, f"new-{conversation_id}")
-    lease = await scene.take(conversation_id)
-    page = await scene.store.before(conversation_id, None, 100)
-    await scene.store.answer(lease, FINE)
-    assert page.entries[-1] == lease.question
-    return scene.calls()
-
-
-async def test_a_turn_costs_the_same_after_10_entries_and_after_10_000(scene: Scene) -> None:
-    short, long = await scene.begin(), await scene.begin()
-    fill(scene, short, 10)
-    fill(scene, long, 10_000)
-    assert await turn(scene, short) == await turn(scene, long)
-
-
-def test_a_server_has_no_right_to_scan(cloud: Cloud) -> None:
-    """And all that the contract asks of the store is done with the rights of a server."""
-    allowed = json.dumps(policies_of(cloud.owner, cloud.stack))
-    assert "dynamodb:Query" in allowed
-    assert "Scan" not in allowed
-    assert "dynamodb:*" not in allowed
-
-
-async def test_nothing_is_ever_scanned(scene: Scene) -> None:
-    store = scene.store
-    lease = await scene.take(await scene.asked("m1"))
-    await store.answer(lease, SORRY)
-    for looked in (store.dead_letters(9), store.waiting(9), store.recent("anna", 9), store.signed_out_since(0)):
-        await looked
-    for listed in (store.versions(), store.moves(), store.of("anna", 9), store.current("anna", "sms", "a")):
-        await listed
-    await store.delete("anna", lease.conversation_id)
-    assert "Scan" not in scene.calls()
-
-
-async def test_only_what_waits_is_in_the_sparse_index(scene: Scene) -> None:
-    first, _ = [await scene.asked(f"m{number}") for number in range(2)]
-    await scene.begin()
-    assert scene.count("waitingIndex") == 2
-    await scene.store.answer(await scene.take(first), FINE)
-    assert scene.count("waitingIndex") == 1
 
 
 # --- large texts --------------------------------------------------------------------------------------------------
@@ -244,7 +105,7 @@ DONE: dict[Operation, Any] = {
     answer: (2, 1, [1, 2], None),
     note: (1, 0, [1], [Begun("run_1", "a@1")]),
 }
-PASSING = (Fault.THROTTLED, Fault.BROKEN, Fault.UNHEARD, Fault.CROWDED_OUT)
+PASSING = (Fault.THROTTLED, Fault.BROKEN, Fault.UNHEARD, Fault.CROWDED_OUT, Fault.STARVED)
 
 
 @pytest.mark.parametrize("operation", DONE)
@@ -306,7 +167,7 @@ async def test_what_was_left_of_a_batch_is_asked_for_again(scene: Scene) -> None
     conversation_id = await scene.asked("m1")
     scene.proxy.spoil("BatchGetItem", Fault.HALF_DONE, Fault.HALF_DONE)
     assert (await scene.say(conversation_id, "m1")).duplicate
-    scene.proxy.spoil("BatchWriteItem", Fault.HALF_DONE)
+    scene.proxy.spoil("BatchWriteItem", *[Fault.HALF_DONE] * 4)
     await scene.store.delete("anna", conversation_id)
     assert scene.count() == 0
 
@@ -454,6 +315,91 @@ async def test_what_dynamodb_is_to_delete_carries_its_time_in_seconds(scene: Sce
     aging = {item["sk"]["S"].partition("#")[0] for item in items if len(item.get("ttl", {}).get("N", "")) == 10}
     assert aging == {"claim", f"{int(scene.clock.now * 1000):015}"}
     assert list(await scene.store.signed_out_since(0)) == [SignOut("anna", int(scene.clock.now * 1000))]
+
+
+async def test_what_another_process_does_between_reading_and_writing_is_not_undone(scene: Scene) -> None:
+    async with scene.another() as other:
+        for number in range(6):
+            conversation_id = await scene.begin()
+            await scene.text(conversation_id, f"m{number}")
+            scene.clock.now += 3
+            _, lease, _ = await asyncio.gather(
+                scene.text(conversation_id, f"n{number}"),
+                other.take(conversation_id, "worker"),
+                other.cancel("anna", conversation_id, f"m{number}"),
+            )
+            first = lease or await scene.take(conversation_id)
+            settled = await other.answer(first, FINE)
+            offsets = [one.offset for one in first.questions]
+            if settled.next is None and offsets == [1]:
+                assert await scene.store.take(conversation_id, "worker") is None
+                scene.clock.now += 3
+                offsets += [one.offset for one in (await scene.take(conversation_id)).questions]
+            assert offsets == [1, 2]
+
+
+async def test_an_answer_to_several_questions_that_was_not_heard_is_given_once(scene: Scene) -> None:
+    conversation_id = await scene.begin()
+    for number in range(3):
+        await scene.text(conversation_id, f"m{number}")
+    scene.clock.now += 3
+    scene.proxy.spoil("UpdateItem", Fault.UNHEARD)
+    lease = await scene.take(conversation_id)
+    assert (len(lease.questions), lease.tries) == (3, 1)
+    scene.proxy.spoil("TransactWriteItems", *[Fault.UNHEARD] * TRIES)
+    with pytest.raises(Unavailable):
+        await scene.store.answer(lease, FINE)
+    settled = await scene.store.answer(lease, FINE)
+    assert (settled.reply.offset, settled.reply.through, settled.next) == (4, 3, None)
+
+
+async def test_a_message_of_several_ids_leaves_none_of_them_behind(scene: Scene) -> None:
+    conversation_id = await scene.begin()
+    empty = scene.count()
+    await scene.store.accept(InboundMessage("anna", conversation_id, "m1", "hello", aliases=("a1", "a2")))
+    assert scene.count() == empty + 4
+    await scene.store.delete("anna", conversation_id)
+    assert scene.count() == 0
+
+
+async def test_the_sockets_of_a_process_are_deleted_once_it_is_dead_by_any_clock(scene: Scene) -> None:
+    await scene.store.beat("http://a:1", 20)
+    await scene.store.register(Place("anna", "k1", "http://a:1"), scene.clock.now + DAY)
+    scene.clock.now += 20
+    for _ in range(2):
+        scene.calls()
+        assert list(await scene.store.places("anna")) == []
+    # It is remembered to be dead, as others are to live.
+    assert scene.calls() == {"Query": 1}
+    assert scene.count() == 2
+    scene.clock.now += 600
+    assert list(await scene.store.places("anna")) == []
+    assert scene.count() == 0
+
+
+async def test_a_process_that_beats_while_it_is_given_up_keeps_its_sockets(scene: Scene) -> None:
+    await scene.store.beat("http://a:1", 20)
+    await scene.store.register(Place("anna", "k1", "http://a:1"), scene.clock.now + DAY)
+    async with scene.another() as other:
+        scene.clock.now += 620
+        scene.proxy.meanwhile("TransactWriteItems", lambda: other.beat("http://a:1", 20))
+        await scene.store.places("anna")
+    assert scene.count() == 2
+
+
+async def test_what_is_known_of_a_process_may_become_stale_while_another_is_asked_after(scene: Scene) -> None:
+    for node in ("a", "b"):
+        await scene.store.beat(f"http://{node}:1", 20)
+        await scene.store.register(Place("anna", f"k{node}", f"http://{node}:1"), scene.clock.now + DAY)
+    await scene.store.register(Place("ben", "k1", "http://a:1"), scene.clock.now + DAY)
+    await scene.store.places("ben")
+
+    async def a_second_later() -> None:
+        scene.clock.now += 1
+        await scene.store.places("nobody")
+
+    scene.proxy.meanwhile("BatchGetItem", a_second_later)
+    assert [place.connection_id for place in await scene.store.places("anna")] == ["ka", "kb"]
 
 
 # --- deletion -----------------------------------------------------------------------------------------------------

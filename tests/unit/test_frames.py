@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, get_args
 
 import jsonschema_rs
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from server.channels import websocket
 from server.channels.websocket import frames
-from server.entrypoints import schemas
+from server.entrypoints import described
 from server.errors import BadInput, TooMany
 from server.model import (
     Accepted,
@@ -31,12 +32,22 @@ from server.model import (
     Usage,
 )
 
-DESCRIBED = json.loads(schemas.asyncapi("dev"))
+DESCRIBED = json.loads(described.asyncapi("dev"))
 QUESTION = Question(1, "m1", "hi", 1_790_000_000_123)
 REPLY = Reply(2, 1, "m1", Draft("hello", "stop", Usage(3, 4)), 1_790_000_000_456)
 FAILED = Reply(2, 1, "m1", Draft("sorry", "error", code="timeout", retryable=True), 1_790_000_000_456)
+JOINT = Reply(4, 1, "m1", Draft("hello", "stop"), 1_790_000_000_456, ("m1", "m2", "m3"), 3)
+PAINTED = Reply(2, 1, "m1", Draft("look", "stop", images=("images/a", "images/b")), 1_790_000_000_456)
 TALK = Conversation("c1", "anna", "websocket", "a@1", "e", 2, 1, 1_790_000_000_000, 1_790_000_000_000)
 LIMITS = frames.Limits(1, 2, 3)
+
+
+def sign(key: str) -> str:
+    return f'https://files.example/{key}?a=1&b="2"'
+
+
+def encode(event: Event) -> Frame:
+    return websocket.encode(event, sign)
 
 
 def is_as_described(name: str, frame: dict[str, Any]) -> bool:
@@ -49,12 +60,14 @@ def is_as_described(name: str, frame: dict[str, Any]) -> bool:
     ("frame", "name"),
     [
         (websocket.connected("k1", Principal("anna", "anna", 1_790_000_000), TALK, LIMITS), "Connected"),
-        (websocket.encode(Accepted("c1", "m1", 1, "hi", 0)), "MessageAccepted"),
-        (websocket.encode(RunStarted("c1", QUESTION, "a@1")), "RunStarted"),
-        (websocket.encode(Delta("c1", 1, 0, "hel")), "AssistantDelta"),
-        (websocket.encode(Replied("c1", REPLY)), "AssistantResponse"),
-        (websocket.encode(Replied("c1", FAILED)), "AssistantResponse"),
-        (websocket.history("c1", Page((QUESTION, REPLY, FAILED), more=True)), "HistoryPage"),
+        (encode(Accepted("c1", "m1", 1, "hi", 0)), "MessageAccepted"),
+        (encode(RunStarted("c1", QUESTION, "a@1")), "RunStarted"),
+        (encode(Delta("c1", 1, 0, "hel")), "AssistantDelta"),
+        (encode(Replied("c1", REPLY)), "AssistantResponse"),
+        (encode(Replied("c1", FAILED)), "AssistantResponse"),
+        (encode(Replied("c1", JOINT)), "AssistantResponse"),
+        (encode(Replied("c1", PAINTED)), "AssistantResponse"),
+        (websocket.history("c1", Page((QUESTION, REPLY, FAILED, JOINT, PAINTED), more=True), sign), "HistoryPage"),
         (websocket.opened(TALK), "ConversationOpened"),
         (websocket.conversations([TALK]), "Conversations"),
         (websocket.resumed(TALK, recovered=True), "Resumed"),
@@ -85,14 +98,52 @@ def test_every_type_of_frame_is_described() -> None:
     ],
 )
 def test_a_frame_carries_what_the_hub_must_know(event: Event, offset: int, turn: int, delta: bool) -> None:
-    frame = websocket.encode(event)
+    frame = encode(event)
     assert (frame.conversation_id, frame.offset, frame.turn, frame.delta) == ("c1", offset, turn, delta)
 
 
+def test_a_reply_to_several_messages_names_them_all_wherever_it_is_shown() -> None:
+    shown = [
+        json.loads(encode(Replied("c1", JOINT)).data),
+        json.loads(websocket.replay("c1", JOINT, sign).data),
+        json.loads(websocket.history("c1", Page((JOINT,), more=False), sign).data)["messages"][0],
+    ]
+    for one in shown:
+        assert (one["messageId"], one["messageIds"]) == ("m1", ["m1", "m2", "m3"])
+    frame = encode(Replied("c1", JOINT))
+    assert (frame.turn, frame.through, frame.offset) == (1, 3, 4)
+
+
+def test_a_reply_to_one_message_names_no_others() -> None:
+    alone = encode(Replied("c1", REPLY))
+    assert "messageIds" not in json.loads(alone.data)
+    assert alone.through == alone.turn == 1
+
+
 def test_a_failed_reply_keeps_the_seeds_shape() -> None:
-    frame = json.loads(websocket.encode(Replied("c1", FAILED)).data)
+    frame = json.loads(encode(Replied("c1", FAILED)).data)
     assert (frame["messageType"], frame["error"], frame["message"]) == ("assistantResponse", True, "sorry")
     assert (frame["code"], frame["retryable"]) == ("timeout", True)
+
+
+def test_pictures_are_links_in_a_reply_in_its_replay_and_in_history() -> None:
+    links = [sign("images/a"), sign("images/b")]
+    page = json.loads(websocket.history("c1", Page((QUESTION, PAINTED), more=False), sign).data)
+    assert [entry.get("images") for entry in page["messages"]] == [None, links]
+    for frame in (encode(Replied("c1", PAINTED)), websocket.replay("c1", PAINTED, sign)):
+        assert json.loads(frame.data)["images"] == links
+    assert "images" not in json.loads(encode(Replied("c1", REPLY)).data)
+
+
+def test_only_our_own_pictures_load_in_html() -> None:
+    text = "![a](https://evil.example/pixel.png) <img src=https://evil.example/2.png>"
+    reply = replace(PAINTED, draft=replace(PAINTED.draft, text=text))
+    rich = encode(Replied("c1", reply)).rich
+    assert rich is not None
+    html = json.loads(rich())["html"]
+    assert html.count("<img") == 2
+    assert '<img src="https://files.example/images/a?a=1&amp;b=&quot;2&quot;" alt=""' in html
+    assert "<img src=https://evil" not in html
 
 
 def test_a_refusal_quotes_what_it_is_about() -> None:
@@ -136,6 +187,30 @@ def test_what_is_wrong_with_a_frame_is_named(text: str | bytes, code: str) -> No
         websocket.parse(text)
     assert refused.value.code == code
     assert is_as_described("ErrorFrame", json.loads(websocket.refused(refused.value, text).data))
+
+
+NAMING = {
+    "sendMessage": ("messageId", "conversationId"),
+    "cancel": ("messageId", "conversationId"),
+    "history": ("conversationId",),
+    "newConversation": ("assistant",),
+    "resume": ("conversationId",),
+}
+
+
+@pytest.mark.parametrize(("action", "field"), [(action, field) for action, some in NAMING.items() for field in some])
+@pytest.mark.parametrize("name", ["", "\0", "c_\0", "a b", "a\x7f", "ä", "debate@prod", "x" * 65])
+def test_what_can_be_no_name_is_refused_and_its_field_is_named(action: str, field: str, name: str) -> None:
+    text = json.dumps({"action": action, "message": "hi", "after": 0, "conversationId": "c_1", field: name})
+    with pytest.raises(BadInput) as refused:
+        websocket.parse(text)
+    assert refused.value.code == "bad_frame"
+    assert f"$.{field}" in refused.value.message
+
+
+@pytest.mark.parametrize("name", ["assistant", "offline-demo", "a_1", "asst_abcDEF123", "a" * 64])
+def test_whatever_an_assistant_may_be_called_is_taken(name: str) -> None:
+    assert websocket.parse(json.dumps({"action": "newConversation", "assistant": name})) == frames.NewConversation(name)
 
 
 def test_unknown_keys_are_ignored() -> None:

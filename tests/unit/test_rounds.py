@@ -11,32 +11,25 @@ from server.backends.memory import MemoryStore
 from server.errors import Unavailable
 from server.model import (
     Delta,
+    File,
     Finished,
+    Lease,
     Prompt,
     RunBegun,
     RunEvent,
+    Step,
     ThreadMade,
     ToolCall,
-    ToolsWanted,
     ToolUsed,
     Usage,
     Words,
+    picture_key,
+    picture_line,
 )
-from server.turns.erasure import Erasure
 from server.turns.speaker import ENOUGH
-from tests.unit.turn_scene import Run, Scene, ScriptedEngine, break_off, hang
+from tests.unit.turn_scene import LOOK, Run, Scene, ScriptedEngine, blue, break_off, hang, wanting
 
-LOOK = ToolCall("call_1", "look", "{}")
 FEEL = ToolCall("call_2", "feel", "{}")
-
-
-def wanting(*calls: ToolCall, said: str = "") -> Run:
-    async def run(_prompt: Prompt) -> AsyncGenerator[RunEvent]:
-        if said:
-            yield Words(said)
-        yield ToolsWanted(calls, trace="[]", usage=Usage(1, 2))
-
-    return run
 
 
 def saying(*words: str) -> Run:
@@ -46,10 +39,6 @@ def saying(*words: str) -> Run:
         yield Finished("stop", Usage(10, 20))
 
     return run
-
-
-async def blue(_arguments: str) -> str:
-    return "blue"
 
 
 def used(scene: Scene) -> list[tuple[str, str]]:
@@ -140,6 +129,50 @@ async def test_a_tool_that_is_not_the_assistants_is_not_used_and_nobody_hears_it
     assert {name for name, _ in used(scene)} == {"look"}
     [one] = scene.engine.prompts[1].rounds
     assert {(result.call_id, result.failed) for result in one.results} == {("call_1", False), ("call_3", True)}
+
+
+async def test_what_tools_made_for_the_person_goes_out_with_the_reply_each_once() -> None:
+    scene = Scene(wanting(LOOK, FEEL), wanting(LOOK), saying("Here."), look=blue, feel=blue)
+    scene.workshop.images = {"look": ("images/a",), "feel": ("images/b",)}
+    async with scene.working():
+        await scene.say()
+        assert (await scene.reply()).draft.images == ("images/a", "images/b")
+
+
+async def test_a_picture_needs_no_words() -> None:
+    scene = Scene(wanting(LOOK), saying(), look=blue)
+    scene.workshop.images = {"look": ("images/a",)}
+    async with scene.working():
+        await scene.say()
+        reply = await scene.reply()
+    assert (reply.draft.text, reply.draft.code, reply.draft.images) == ("", None, ("images/a",))
+
+
+async def test_a_picture_that_was_made_before_a_crash_is_in_the_reply_and_made_once() -> None:
+    store = MemoryStore(lease_seconds=30, most_waiting=100)
+    first = Scene(wanting(LOOK), hang, store=store, look=blue)
+    first.workshop.images = {"look": ("images/a",)}
+    lease = await first.lease()
+    speaking = asyncio.create_task(first.runner.run(lease))
+    await first.until(lambda: len(first.engine.prompts) == 2)
+    speaking.cancel()
+    await store.hand_back(lease)
+    second = Scene(saying("Here."), store=store, look=blue)
+    async with second.working():
+        await second.bell.ring(lease.conversation_id)
+        assert (await second.reply()).draft.images == ("images/a",)
+    assert second.workshop.calls == []
+
+
+async def test_a_cancelled_turn_keeps_the_pictures_that_were_made() -> None:
+    scene = Scene(wanting(LOOK), hang, look=blue)
+    scene.workshop.images = {"look": ("images/a",)}
+    async with scene.working():
+        accepted = await scene.say()
+        await scene.until(lambda: len(scene.engine.prompts) == 2)
+        scene.runner.cancel(accepted.conversation_id)
+        reply = await scene.reply()
+    assert (reply.draft.finish_reason, reply.draft.images) == ("cancelled", ("images/a",))
 
 
 async def test_rounds_have_an_end() -> None:
@@ -280,14 +313,59 @@ async def test_a_thread_that_cannot_be_noted_is_let_go_of() -> None:
     assert scene.engine.forgotten == ["thread_1"]
 
 
+async def test_what_is_noted_while_its_turn_is_cancelled_is_ended_at_the_provider() -> None:
+    class Slow(MemoryStore):
+        async def bind(self, lease: Lease, thread: str) -> None:
+            await self.stay("bind")
+
+        async def note(self, lease: Lease, step: Step) -> None:
+            await self.stay("note")
+
+        async def stay(self, where: str) -> None:
+            if where == stuck:
+                scene.runner.cancel(lease.conversation_id)
+                await asyncio.Event().wait()
+
+    for stuck in ("bind", "note"):
+        scene = Scene(begin_and_hang, store=Slow(lease_seconds=30, most_waiting=10))
+        lease = await scene.lease()
+        await scene.runner.run(lease)
+        [reply] = scene.heard.replies()
+        assert reply.draft.finish_reason == "cancelled"
+        ended = scene.engine.forgotten if stuck == "bind" else scene.engine.cancelled
+        assert ended == (["thread_1"] if stuck == "bind" else ["thread_1/run_1"])
+
+
 async def test_a_conversation_is_forgotten_at_the_provider_first() -> None:
     scene = Scene(saying("hello"))
     lease = await scene.lease()
     await scene.store.bind(lease, "thread_1")
     await scene.runner.run(lease)
-    await Erasure(scene.inbox(), scene.store, scene.engine).forget("anna", lease.conversation_id)
+    await scene.erasure().forget("anna", lease.conversation_id)
     assert scene.engine.forgotten == ["thread_1"]
     assert await scene.store.recent("anna", 10) == []
+
+
+async def test_with_all_of_a_persons_conversations_goes_what_was_noted() -> None:
+    scene = Scene(saying("I see"), channel="sms")
+    await scene.runner.run(await scene.lease())
+    await scene.store.create("anna", "whatsapp", "a")
+    for person in ("anna", "bert"):
+        await scene.store.add(person, "k1", "likes tea")
+    await scene.erasure().forget_person("anna")
+    assert await scene.store.recent("anna", 10) == []
+    assert [len(await scene.store.of(person, 10)) for person in ("anna", "bert")] == [0, 1]
+
+
+async def test_pictures_that_came_with_a_text_go_with_its_conversation_and_no_others_do() -> None:
+    scene = Scene(saying("I see"), channel="sms")
+    mine = (await scene.store.current("anna", "sms", "a")).id
+    own, others = (picture_key(one, "https://here/1") for one in (mine, "c_other"))
+    for key in (own, others):
+        await scene.files.put(key, File(b"...", "image/png"))
+        await scene.runner.run(await scene.lease(f"look\n{picture_line(key)}"))
+    await scene.erasure().forget("anna", mine)
+    assert (await scene.files.holds(own), await scene.files.holds(others)) == (False, True)
 
 
 async def test_a_provider_that_cannot_be_asked_leaves_the_conversation_as_it_is() -> None:
@@ -300,5 +378,5 @@ async def test_a_provider_that_cannot_be_asked_leaves_the_conversation_as_it_is(
     await scene.store.bind(lease, "thread_1")
     await scene.runner.run(lease)
     with pytest.raises(Unavailable):
-        await Erasure(scene.inbox(), scene.store, Unreachable()).forget("anna", lease.conversation_id)
+        await scene.erasure(Unreachable()).forget("anna", lease.conversation_id)
     assert len(await scene.store.recent("anna", 10)) == 1

@@ -8,6 +8,8 @@ import pytest
 
 from server.errors import ConfigError
 from server.settings import Settings, listing, read_settings
+from server.turns.worker import GRACE_SECONDS, SWEEP_SECONDS
+from server.wiring.server import open_server
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +45,17 @@ def test_the_providers_own_assistant_is_for_the_threads_engine(monkeypatch: pyte
 
 def test_every_setting_says_what_it_means() -> None:
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_with_the_longest_lease_a_dead_workers_conversation_is_taken_up_within_45_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LEASE_SECONDS", "39")
+    assert read_settings().lease_seconds + SWEEP_SECONDS + GRACE_SECONDS < 45
+    assert "39" in refusal(monkeypatch, LEASE_SECONDS="39.1")
+
+
+MANY = {"DATABASE_URL": "postgresql://db/switchboard"}
 
 
 @pytest.mark.parametrize(
@@ -82,6 +95,13 @@ def test_a_wrong_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"COGNITO_USER_POOL_ID": "eu-west-1_AbC"}, {"COGNITO_CLIENT_IDS": "abc"}),
         ({"COGNITO_CLIENT_IDS": "abc"}, {"COGNITO_USER_POOL_ID": "eu-west-1_AbC"}),
         ({"BACKEND": "aws"}, {"TABLE_NAME": "switchboard"}),
+        ({**MANY, "NODE_URL": "http://10.0.0.1:8000"}, {"CLUSTER_SECRET": "x" * 32}),
+        ({**MANY, "NODE_URL": "http://10.0.0.1:8000", "CLUSTER_SECRET": "short"}, {"CLUSTER_SECRET": "x" * 32}),
+        ({"NODE_URL": "http://10.0.0.1:8000", "CLUSTER_SECRET": "x" * 32}, MANY),
+        (
+            {"NODE_URL": "http://10.0.0.1:8000", "CLUSTER_SECRET": "x" * 32, "DATABASE_URL": "sqlite:///x.db"},
+            MANY,
+        ),
     ],
 )
 def test_what_is_unsafe_or_half_said_names_its_way_out(
@@ -145,3 +165,45 @@ def test_threads_are_accepted_at_another_server(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("ENGINE", "threads")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:4120/v1")
     assert read_settings().engine == "threads"
+
+
+TWILIO = {
+    "twilio_account_sid": "AC" + "1" * 32,
+    "twilio_auth_token": "token-canary",
+    "twilio_phone_number": "+15005550006",
+    "public_url": "https://chat.example.com",
+}
+
+
+def test_twilio_is_on_with_all_its_settings_and_off_with_none() -> None:
+    assert read_settings(**TWILIO).uses_twilio
+    assert not read_settings(public_url="https://chat.example.com").uses_twilio
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"twilio_account_sid": ""}, "TWILIO_ACCOUNT_SID is missing"),
+        ({"twilio_auth_token": ""}, "TWILIO_AUTH_TOKEN is missing"),
+        ({"twilio_phone_number": ""}, "TWILIO_PHONE_NUMBER is missing"),
+        ({"public_url": ""}, "PUBLIC_URL is missing"),
+        ({"public_url": "http://chat.example.com"}, "PUBLIC_URL=http://chat.example.com"),
+        ({"twilio_api_url": "http://api.example.com"}, "TWILIO_API_URL=http://api.example.com"),
+        ({"twilio_account_sid": "AC1"}, "TWILIO_ACCOUNT_SID"),
+        ({"twilio_phone_number": "500 5550006"}, "TWILIO_PHONE_NUMBER"),
+        ({"twilio_whatsapp_template": "HX1"}, "TWILIO_WHATSAPP_TEMPLATE"),
+        ({"sms_allow_list": "+1500*, everybody"}, "everybody is no number"),
+    ],
+)
+def test_twilio_in_part_is_refused_by_name(change: dict[str, str], named: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read_settings(**{**TWILIO, **change})
+    assert named in str(refused.value)
+    assert "token-canary" not in str(refused.value)
+
+
+async def test_the_secret_of_a_cluster_is_enough_for_commands_but_not_for_a_server() -> None:
+    settings = read_settings(backend="memory", cluster_secret="x" * 32)
+    with pytest.raises(ConfigError, match="NODE_URL"):
+        async with open_server(settings):
+            pass

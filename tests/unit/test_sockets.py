@@ -9,18 +9,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 import structlog
 import uvicorn
 import websockets
 
+from server.backends.memory import MemoryStore
+from server.channels import websocket
+from server.delivery.connection import Connection
 from server.delivery.hub import Hub
 from server.entrypoints import host
-from server.errors import ConnectionGone
-from server.model import Frame, InboundMessage
+from server.errors import ConnectionGone, NotFound, Unavailable
+from server.model import Conversation, Delta, Draft, Frame, InboundMessage, Lease, Page, Principal, RunStarted, Snapshot
 from server.settings import read_settings
-from server.wiring import Server, open_server
+from server.wiring.server import Server, open_server
 from tests.fakes.openai_server import openai_server
 
 
@@ -76,6 +80,192 @@ async def test_a_frame_above_the_limit_closes_with_1009(server: Server) -> None:
     assert closed.value.rcvd.code == 1009
 
 
+async def test_a_socket_that_is_told_of_a_loss_is_shown_what_the_log_has_more(server: Server) -> None:
+    async with serving(server) as url, websockets.connect(url) as client:
+        connected = json.loads(await client.recv())
+        conversation_id, person = connected["conversationId"], connected["userId"]
+        # Another process accepted it, and could not reach this one.
+        await server.log.accept(InboundMessage(person, conversation_id, "m1", "hi"))
+        server.hub.catch_up(connected["connectionId"], conversation_id)
+        server.hub.catch_up("k_gone", conversation_id)
+        accepted = json.loads(await client.recv())
+        assert (accepted["messageType"], accepted["messageId"], accepted["offset"]) == ("messageAccepted", "m1", 1)
+        server.hub.catch_up(connected["connectionId"], conversation_id)
+        await client.send('{"action":"ping"}')
+        while (frame := json.loads(await client.recv()))["messageType"] != "pong":
+            assert frame["messageType"] != "messageAccepted"
+
+
+class Slow(MemoryStore):
+    """It answers once it is let."""
+
+    def __init__(self) -> None:
+        super().__init__(lease_seconds=1, most_waiting=1)
+        self.may_answer = asyncio.Event()
+
+    async def current(
+        self, person: str, channel: str, assistant: str, *, since: int = 0, ended: str | None = None
+    ) -> Conversation:
+        await self.may_answer.wait()
+        return await super().current(person, channel, assistant, since=since, ended=ended)
+
+
+async def test_a_socket_is_closed_in_the_middle_of_its_handshake_too(server: Server) -> None:
+    store = Slow()
+    async with serving(replace(server, conversations=store)) as url:
+        connecting = asyncio.create_task(websockets.connect(url).__aenter__())
+        while not len(server.hub):
+            await asyncio.sleep(0.005)
+        [connection] = server.hub
+        connection.wire.close(1012, "come back")
+        with pytest.raises((websockets.InvalidMessage, websockets.InvalidHandshake, OSError)):
+            await connecting
+        store.may_answer.set()
+        while len(server.hub):
+            await asyncio.sleep(0.005)
+
+
+class NextTurnBegins:
+    """A cluster in which, as soon as its owner is asked, the turn under way ends and the next one begins."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store = store
+        self.lease: Lease | None = None
+
+    async def join(self, connection: Connection, who: Principal) -> None: ...
+
+    async def leave(self, connection: Connection) -> None: ...
+
+    async def of(self, person: str) -> list[str]:
+        return []
+
+    async def under_way(self, person: str, conversation_id: str) -> list[Snapshot]:
+        if self.lease is None:
+            return []
+        settled = await self.store.answer(self.lease, Draft("You said: one", "stop"))
+        assert settled.next is not None
+        question = settled.next.question
+        return [Snapshot(conversation_id, question.offset, question.message_id, "You", settled.next.attempt)]
+
+
+async def test_a_turn_that_ends_while_a_resume_asks_for_the_next_ones_words_is_shown_to_its_end(
+    server: Server,
+) -> None:
+    store = cast(MemoryStore, server.log)
+    cluster = NextTurnBegins(store)
+    among = replace(server, cluster=cluster)  # type: ignore[arg-type]
+    async with serving(among) as url, websockets.connect(url) as client:
+        connected = json.loads(await client.recv())
+        conversation_id, person = connected["conversationId"], connected["userId"]
+        for message_id in ("m1", "m2"):
+            accepted = await store.accept(InboundMessage(person, conversation_id, message_id, message_id))
+            await server.hub.push(connected["connectionId"], websocket.encode(accepted, str))
+        cluster.lease = lease = await store.take(conversation_id, "elsewhere")
+        assert lease is not None
+        for event in (RunStarted(conversation_id, lease.question, "a"), Delta(conversation_id, 1, 0, "You said:")):
+            await server.hub.push(connected["connectionId"], websocket.encode(event, str), lease.attempt)
+        await client.send(json.dumps({"action": "resume", "conversationId": conversation_id, "after": 0}))
+        shown = []
+        while (frame := json.loads(await client.recv()))["messageType"] != "pong":
+            shown.append((frame["messageType"], frame.get("text") or frame.get("message")))
+            if frame["messageType"] == "resumed":
+                await client.send('{"action":"ping"}')
+    whole = shown.index(("assistantSnapshot", "You said: one"))
+    assert shown[whole + 1 :] == [("assistantResponse", "You said: one"), ("assistantSnapshot", "You")]
+
+
+class AnsweredElsewhere(NextTurnBegins):
+    """A cluster in which another process is at the second attempt."""
+
+    async def under_way(self, person: str, conversation_id: str) -> list[Snapshot]:
+        return [Snapshot(conversation_id, 1, "m1", "The second says", 2)]
+
+
+async def test_of_two_attempts_at_a_reply_a_socket_is_shown_the_later(server: Server) -> None:
+    store, anna = cast(MemoryStore, server.log), await person(server)
+    among = replace(server, cluster=AnsweredElsewhere(store))  # type: ignore[arg-type]
+    conversation = await store.current(anna, "websocket", "a")
+    await store.accept(InboundMessage(anna, conversation.id, "m1", "hi"))
+    lease = await store.take(conversation.id, "elsewhere")
+    assert lease is not None
+    # This process does not know yet that its attempt is lost.
+    started = RunStarted(conversation.id, lease.question, "a")
+    for event in (started, Delta(conversation.id, 1, 0, "The first said something longer")):
+        await server.router.send(anna, event, 1)
+    async with serving(among) as url, websockets.connect(url) as client:
+        await client.send(json.dumps({"action": "resume", "conversationId": conversation.id, "after": 1}))
+        await client.send('{"action":"ping"}')
+        shown = [json.loads(await client.recv()) for _ in range(5)]
+    kinds = ["connected", "assistantSnapshot", "resumed", "assistantSnapshot", "pong"]
+    assert [frame["messageType"] for frame in shown] == kinds
+    assert {frame["text"] for frame in shown if "text" in frame} == {"The second says"}
+
+
+class DeletedMeanwhile:
+    """A log whose conversation another device deletes just before it is read."""
+
+    def __init__(self, store: MemoryStore, person: str) -> None:
+        self.store = store
+        self.person = person
+
+    async def after(self, conversation_id: str, offset: int, limit: int) -> Page:
+        await self.store.delete(self.person, conversation_id)
+        return await self.store.after(conversation_id, offset, limit)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_a_conversation_that_is_deleted_while_it_is_shown_is_unknown(server: Server, asked: bool) -> None:
+    store, anna = cast(MemoryStore, server.log), await person(server)
+    among = replace(server, log=DeletedMeanwhile(store, anna))  # type: ignore[arg-type]
+    async with serving(among) as url, websockets.connect(url) as client:
+        connected = json.loads(await client.recv())
+        conversation_id = connected["conversationId"]
+        await store.accept(InboundMessage(anna, conversation_id, "m1", "hi"))
+        if asked:
+            await client.send(json.dumps({"action": "resume", "conversationId": conversation_id, "after": 0}))
+            assert json.loads(await client.recv())["messageType"] == "resumed"
+            assert json.loads(await client.recv())["code"] == "unknown_conversation"
+        else:
+            server.hub.catch_up(connected["connectionId"], conversation_id)
+        await client.send('{"action":"ping"}')
+        assert json.loads(await client.recv()) == {"messageType": "pong"}
+    with pytest.raises(NotFound):
+        await store.find(anna, conversation_id)
+
+
+class Forgetful(NextTurnBegins):
+    """A cluster that keeps until when it was told of a socket, and then cannot be told any more."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(store)
+        self.until: list[int] = []
+        self.down = False
+
+    async def join(self, connection: Connection, who: Principal) -> None:
+        if self.down:
+            raise Unavailable("no registry")
+        self.until.append(who.expires_at_seconds)
+
+
+async def test_a_newer_token_holds_once_the_others_know_of_it(server: Server) -> None:
+    assert server.pool is not None
+    cluster = Forgetful(cast(MemoryStore, server.log))
+    renewals = [
+        {"action": "refreshToken", "token": server.pool.token("anna", lifetime_seconds=s)} for s in (10**5, 10**6)
+    ]
+    async with serving(replace(server, cluster=cluster)) as url, websockets.connect(url) as client:  # type: ignore[arg-type]
+        await client.recv()
+        [connection] = server.hub
+        await client.send(json.dumps(renewals[0]))
+        assert json.loads(await client.recv())["messageType"] == "tokenRefreshed"
+        cluster.down = True
+        await client.send(json.dumps(renewals[1]))
+        refused = json.loads(await client.recv())
+        assert (refused["messageType"], refused["retryable"]) == ("error", True)
+        assert cluster.until[-1] == connection.who.expires_at_seconds
+        assert cluster.until[0] < cluster.until[1]
+
+
 async def test_json_in_a_binary_frame_is_read_too(server: Server) -> None:
     async with serving(server) as url, websockets.connect(url) as client:
         await client.recv()
@@ -119,3 +309,15 @@ async def read_on(client: websockets.ClientConnection) -> None:
 async def person(server: Server) -> str:
     assert server.pool is not None
     return (await server.verifier.verify(server.pool.token("anna"))).person
+
+
+async def test_an_entry_of_which_no_frame_came_is_shown_from_the_log(server: Server) -> None:
+    async with serving(server) as url, websockets.connect(url) as client:
+        conversation_id = json.loads(await client.recv())["conversationId"]
+        anna = await person(server)
+        for message_id in ("m1", "m2"):
+            accepted = await server.log.accept(InboundMessage(anna, conversation_id, message_id, message_id))
+        await server.router.send(anna, accepted)
+        async with asyncio.timeout(10):
+            shown = [json.loads(await client.recv()) for _ in range(2)]
+    assert [(frame["messageId"], frame["offset"]) for frame in shown] == [("m1", 1), ("m2", 2)]

@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from server.backends.sql import open_sql
-from server.backends.sql.database import Database, make_engine
-from server.backends.sql.migrate import upgrade
-from server.backends.sql.schema import claims, dead_letters, metadata
+from server.backends.sql.base import PIECE
+from server.backends.sql.database import Database
+from server.backends.sql.engine import BUSY_SECONDS, IDLE_SECONDS, make_engine
+from server.backends.sql.migrate import MIGRATIONS, upgrade
+from server.backends.sql.schema import accounts, claims, dead_letters, metadata, receipts, sign_outs, writers
 from server.errors import ConfigError, NotFound, Unavailable
-from server.model import Draft, InboundMessage
+from server.model import Draft, InboundMessage, Question
+from tests.databases import SERVERS, scratch_database
 
 numbers = sa.Table("numbers", sa.MetaData(), sa.Column("number", sa.Integer, primary_key=True))
 
@@ -32,6 +39,21 @@ def test_the_migrations_make_the_schema_that_the_queries_see(tmp_path: Path) -> 
     upgrade(engine)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+async def test_a_row_with_a_time_only_is_an_opt_out(tmp_path: Path) -> None:
+    engine = sa.create_engine(url(tmp_path), poolclass=sa.NullPool)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0009")
+        connection.execute(sa.text("INSERT INTO opt_outs (person, channel, at) VALUES ('anna', 'sms', 5)"))
+    async with open_sql(url(tmp_path), sole=True, lease_seconds=30, most_waiting=5) as store:
+        assert await store.opted_out("anna", "sms")
+        assert not await store.opt_in("anna", "sms", 4, "t4")
+        assert await store.opt_in("anna", "sms", 6, "t6")
+        assert not await store.opted_out("anna", "sms")
 
 
 def test_processes_that_start_at_once_upgrade_once(tmp_path: Path) -> None:
@@ -105,6 +127,27 @@ async def test_one_bad_write_harms_no_other_in_its_batch(tmp_path: Path) -> None
         assert sorted(found) == [1, 2, 3]
 
 
+async def test_a_turn_that_waits_for_no_quiet_makes_eleven_statements_in_three_transactions(tmp_path: Path) -> None:
+    async with open_sql(url(tmp_path), sole=False, lease_seconds=30, most_waiting=10) as store:
+        conversation = await store.current("anna", "websocket", "a")
+        made: list[str] = []
+
+        def count(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+            made.append(statement.split()[0])
+
+        sa.event.listen(store._database.engine, "before_cursor_execute", count)
+        await store.accept(InboundMessage("anna", conversation.id, "m1", "hi"))
+        lease = await store.take(conversation.id, "w")
+        assert lease is not None
+        await store.answer(lease, Draft("fine", "stop"))
+    changes = [one for one in made if one != "BEGIN"]
+    assert changes == [
+        *("SELECT", "SELECT", "INSERT", "INSERT", "UPDATE"),
+        *("SELECT", "SELECT", "UPDATE"),
+        *("SELECT", "INSERT", "UPDATE"),
+    ]
+
+
 async def test_a_writer_that_is_behind_says_so(tmp_path: Path) -> None:
     async with Database(url(tmp_path), backlog=2) as database:
         release = threading.Event()
@@ -128,6 +171,51 @@ async def test_a_commit_is_synced_before_it_is_acknowledged(tmp_path: Path) -> N
         assert await database.write(pragma("synchronous")) == 2  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("server", SERVERS)
+async def test_a_process_that_falls_silent_in_a_transaction_keeps_nobody_from_its_rows(server: str) -> None:
+    options: dict[str, Any] = {"sole": False, "lease_seconds": 30, "most_waiting": 10}
+    locked, thawed = threading.Event(), threading.Event()
+    with scratch_database(SERVERS[server]) as url:
+        async with open_sql(url, **options) as frozen, open_sql(url, **options) as other:
+            conversation_id = (await frozen.create("anna", "websocket", "a")).id
+
+            def fall_silent(connection: sa.Connection) -> int:
+                accepted = frozen._accept(connection, InboundMessage("anna", conversation_id, "frozen", "hi"))
+                locked.set()
+                thawed.wait(60)
+                return accepted.offset
+
+            silent = asyncio.create_task(frozen._database.write(fall_silent))
+            await asyncio.to_thread(locked.wait, 10)
+            try:
+                async with asyncio.timeout(IDLE_SECONDS + 2 * BUSY_SECONDS):
+                    accepted = await other.accept(InboundMessage("anna", conversation_id, "other", "hi"))
+            finally:
+                thawed.set()
+            assert (accepted.offset, await silent) == (1, 2)
+            entries = (await other.after(conversation_id, 0, 10)).entries
+            assert [one.message_id for one in entries if isinstance(one, Question)] == ["other", "frozen"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", SERVERS)
+async def test_no_write_begins_on_a_connection_that_the_database_closed_meanwhile(server: str) -> None:
+    with scratch_database(SERVERS[server]) as url:
+        async with Database(url) as database:
+            await asyncio.to_thread(upgrade, database.engine)
+            attempts = 0
+
+            def write(connection: sa.Connection) -> object:
+                nonlocal attempts
+                attempts += 1
+                return connection.execute(sa.text("SELECT 1")).scalar()
+
+            assert await database.write(write) == 1
+            await asyncio.sleep(IDLE_SECONDS + 1)
+            assert (await database.write(write), attempts) == (1, 2)
+
+
 async def test_a_restart_of_the_sole_process_voids_leases_at_once(tmp_path: Path) -> None:
     async with open_sql(url(tmp_path), sole=True, lease_seconds=30, most_waiting=10) as store:
         conversation = await store.create("anna", "websocket", "a")
@@ -137,6 +225,123 @@ async def test_a_restart_of_the_sole_process_voids_leases_at_once(tmp_path: Path
         lease = await store.take(conversation.id, "next")
         assert lease is not None
         assert (lease.attempt, lease.tries) == (2, 2)
+
+
+async def test_what_a_killed_sender_held_is_left_alone_by_a_restart_until_the_loan_runs_out(tmp_path: Path) -> None:
+    now = [1_000_000.0]
+    options = {"sole": True, "lease_seconds": 30, "most_waiting": 10, "clock": lambda: now[0]}
+    async with open_sql(url(tmp_path), **options) as store:  # type: ignore[arg-type]
+        conversation = await store.create("tel:+4915112345678", "sms", "a")
+        await store.accept(InboundMessage("tel:+4915112345678", conversation.id, "m1", "hi"))
+        lease = await store.take(conversation.id, "killed")
+        assert lease is not None
+        await store.answer(lease, Draft("fine", "stop"), post=True)
+        assert await store.take_outgoing(conversation.id, "killed") is not None
+    async with open_sql(url(tmp_path), **options) as store:  # type: ignore[arg-type]
+        assert await store.take_outgoing(conversation.id, "next") is None
+        now[0] += 30
+        outgoing = await store.take_outgoing(conversation.id, "next")
+        assert outgoing is not None
+        assert (outgoing.text, outgoing.tries) == ("fine", 2)
+
+
+async def test_a_store_opens_before_it_lets_go_of_what_is_old_and_then_does_so_at_once(tmp_path: Path) -> None:
+    now = 1_790_000_000.0
+    options: dict[str, Any] = {"sole": True, "lease_seconds": 30, "most_waiting": 10, "clock": lambda: now}
+    async with open_sql(url(tmp_path), **options) as store:
+        await store.charge("texts", 1, 5, int(now * 1000))
+    now += 1
+    async with open_sql(url(tmp_path), **options) as store:
+        assert await store.charged("texts") == 1
+        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(store.run())
+            while await store.charged("texts"):
+                await asyncio.sleep(0.01)
+            running.cancel()
+
+
+async def test_a_store_lets_go_of_what_is_old_again_and_again(tmp_path: Path) -> None:
+    now = 1_790_000_000.0
+    opened = open_sql(url(tmp_path), sole=True, lease_seconds=30, most_waiting=10, clock=lambda: now)
+    async with opened as store, asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(store.run(0.01))
+        for name in ("first", "second"):
+            await store.charge(name, 1, 5, int(now * 1000))
+            now += 1
+            while await store.charged(name):
+                await asyncio.sleep(0.01)
+        running.cancel()
+
+
+@pytest.fixture(params=["sqlite", *SERVERS])
+def any_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield url(tmp_path)
+        return
+    with scratch_database(SERVERS[request.param]) as scratch:
+        yield scratch
+
+
+async def test_what_is_old_is_let_go_in_pieces_and_others_write_in_between(any_url: str) -> None:
+    now = 1_790_000_000.0
+    ages = {claims: 7, sign_outs: 31, receipts: 30, accounts: 0}
+    async with open_sql(any_url, sole=False, lease_seconds=30, most_waiting=10, clock=lambda: now) as store:
+        # All of one age, as accounts are that end with the day.
+        await store._database.write(lambda connection: make_old(connection, int(now * 1000), ages))
+        pieces: list[int] = []
+
+        def count(_connection: object, cursor: Any, statement: str, *_rest: object) -> None:
+            if statement.startswith("DELETE"):
+                pieces.append(cursor.rowcount)
+
+        sa.event.listen(store._database.engine, "after_cursor_execute", count)
+        forgetting = asyncio.create_task(store.forget())
+        await asyncio.sleep(0)
+        assert await store.charge("texts", 1, 5, int(now * 1000) + 1)
+        assert not forgetting.done()
+        await forgetting
+        assert pieces == [PIECE, PIECE, 1] * len(ages)
+        left = await store._database.read(
+            lambda connection: [
+                connection.execute(sa.select(sa.func.count()).select_from(one)).scalar() for one in ages
+            ]
+        )
+        assert left == [1, 1, 1, 2]
+
+
+def make_old(connection: sa.Connection, now: int, ages: Mapping[sa.Table, int]) -> None:
+    """Two pieces of each table and a row more, and one that is young enough."""
+    for table, days in ages.items():
+        old = [kept_row(table, f"old{number}", now - days * 86_400_000 - 1) for number in range(2 * PIECE + 1)]
+        connection.execute(table.insert(), [*old, kept_row(table, "young", now - days * 86_400_000)])
+
+
+def kept_row(table: sa.Table, name: str, at: int) -> dict[str, object]:
+    row = {column.name: at if isinstance(column.type, sa.BigInteger) else 0 for column in table.columns}
+    return row | {column.name: name for column in table.columns if isinstance(column.type, sa.String)}
+
+
+async def test_writers_that_were_silent_for_a_week_are_forgotten(tmp_path: Path) -> None:
+    now = 1_790_000_000.0
+    async with open_sql(url(tmp_path), sole=True, lease_seconds=30, most_waiting=10, clock=lambda: now) as store:
+        await store._database.write(lambda connection: make_old(connection, int(now * 1000), {writers: 7}))
+        await store.forget()
+        found = await store._database.read(lambda connection: connection.execute(sa.select(writers.c.id)).all())
+        assert [row.id for row in found] == ["young"]
+
+
+async def test_old_receipts_and_accounts_are_let_go(tmp_path: Path) -> None:
+    now = [1_000_000.0]
+    options = {"sole": True, "lease_seconds": 30, "most_waiting": 10, "clock": lambda: now[0]}
+    async with open_sql(url(tmp_path), **options) as store:  # type: ignore[arg-type]
+        await store.keep_receipt("sms", "SM1", "sent", None)
+        await store.charge("day", 3, 10, int(now[0] * 1000) + 1_000)
+    now[0] += 31 * 86_400
+    async with open_sql(url(tmp_path), **options) as store:  # type: ignore[arg-type]
+        await store.forget()
+    engine = sa.create_engine(url(tmp_path), poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        assert connection.execute(sa.select(receipts)).all() == connection.execute(sa.select(accounts)).all() == []
 
 
 async def test_errors_are_filed_under_dead_letters_and_old_claims_are_let_go(tmp_path: Path) -> None:
@@ -151,8 +356,8 @@ async def test_errors_are_filed_under_dead_letters_and_old_claims_are_let_go(tmp
         with pytest.raises(NotFound):
             await store.find("ben", conversation.id)
     now[0] += 8 * 86_400
-    async with open_sql(url(tmp_path), **options):  # type: ignore[arg-type]
-        pass
+    async with open_sql(url(tmp_path), **options) as store:  # type: ignore[arg-type]
+        await store.forget()
     engine = sa.create_engine(url(tmp_path), poolclass=sa.NullPool)
     with engine.connect() as connection:
         [letter] = connection.execute(sa.select(dead_letters)).all()

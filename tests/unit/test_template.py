@@ -108,11 +108,15 @@ def test_the_bucket_is_private_encrypted_and_forgets_uploads(resources: dict[str
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
     [encryption] = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
-    [uploads, _] = bucket["LifecycleConfiguration"]["Rules"]
-    assert (uploads["Prefix"], uploads["Status"], uploads["ExpirationInDays"]) == ("uploads/", "Enabled", 1)
+    *short, _ = bucket["LifecycleConfiguration"]["Rules"]
+    assert [rule["Prefix"] for rule in short] == ["uploads/", "claims/"]
+    assert all((rule["Status"], rule["ExpirationInDays"]) == ("Enabled", 1) for rule in short)
 
 
-def test_the_bucket_is_reached_over_encrypted_connections_only(resources: dict[str, Any]) -> None:
+def test_the_bucket_is_reached_over_encrypted_connections_only(
+    template: dict[str, Any], resources: dict[str, Any]
+) -> None:
+    assert template["Parameters"]["Transport"]["Default"] == "Encrypted"
     [statement] = properties(resources, "BucketPolicy")["PolicyDocument"]["Statement"]
     assert (statement["Effect"], statement["Action"]) == ("Deny", "s3:*")
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
@@ -136,12 +140,24 @@ def test_the_role_may_do_what_is_listed_to_what_is_ours(resources: dict[str, Any
         assert all(isinstance(target, dict) and target.keys() <= POINTERS for target in targets)
 
 
-def test_the_role_never_scans_and_never_changes_what_it_stands_on(resources: dict[str, Any]) -> None:
+def test_the_role_may_do_this_and_no_more(resources: dict[str, Any]) -> None:
     [policy] = properties(resources, "Role")["Policies"]
     allowed = {action for statement in policy["PolicyDocument"]["Statement"] for action in listed(statement["Action"])}
-    changes = {action for action in allowed if action.split(":")[1].startswith(("Create", "Put", "Set", "Update"))}
-    assert changes == {"dynamodb:PutItem", "dynamodb:UpdateItem", "s3:PutObject"}
-    assert "dynamodb:Scan" not in allowed
+    table = ("BatchGet", "BatchWrite", "ConditionCheck", "Delete", "Get", "Put", "Update")
+    messages = ("ChangeMessageVisibility", "DeleteMessage", "GetQueueAttributes", "ReceiveMessage", "SendMessage")
+    assert allowed == {
+        *(f"dynamodb:{verb}Item" for verb in table),
+        "dynamodb:Query",
+        *(f"sqs:{verb}" for verb in messages),
+        *("s3:DeleteObject", "s3:GetObject", "s3:ListBucket", "s3:PutObject"),
+    }
+
+
+def test_an_instance_can_be_given_the_role(template: dict[str, Any]) -> None:
+    profile, output = template["Resources"]["InstanceProfile"], template["Outputs"]["InstanceProfileArn"]
+    assert profile["Properties"] == {"Roles": [{"Ref": "Role"}]}
+    assert profile["Condition"] == output["Condition"] == "IsOnEc2"
+    assert template["Conditions"]["IsOnEc2"] == {"Fn::Equals": [{"Ref": "AssumedBy"}, "ec2.amazonaws.com"]}
 
 
 def listed(value: Any) -> list[Any]:
@@ -151,5 +167,13 @@ def listed(value: Any) -> list[Any]:
 def test_outputs_are_what_the_server_must_be_told(template: dict[str, Any]) -> None:
     names = {deploy.name_of(key) for key in template["Outputs"] if key.startswith(deploy.SETTING)}
     assert names == {
-        *("AWS_REGION", "BUCKET_NAME", "COGNITO_CLIENT_IDS", "COGNITO_USER_POOL_ID", "QUEUE_URL", "TABLE_NAME")
+        *(
+            "ADMIN_GROUP",
+            "AWS_REGION",
+            "BUCKET_NAME",
+            "COGNITO_CLIENT_IDS",
+            "COGNITO_USER_POOL_ID",
+            "QUEUE_URL",
+            "TABLE_NAME",
+        )
     }

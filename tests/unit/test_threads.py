@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from server.errors import ProviderFailed, Unavailable
@@ -117,6 +118,17 @@ async def test_a_thread_that_vanishes_before_its_messages_are_read_may_be_tried_
     _, error = await bench.run_until(Unavailable, bench.prompt())
 
     assert error.code == "provider_lost_run"
+
+
+async def test_a_thread_that_is_made_while_its_turn_is_cancelled_is_let_go_of(bench: Bench) -> None:
+    turn = asyncio.create_task(bench.run(bench.prompt()))
+    await bench.fake.until(lambda: len(asked(bench, "POST", "/threads")) == 1)
+    turn.cancel()
+    await asyncio.wait([turn])
+
+    assert turn.cancelled()
+    assert len(asked(bench, "DELETE", "")) == 1
+    assert not bench.fake.kept.threads
 
 
 async def test_a_forgotten_thread_is_deleted(bench: Bench) -> None:

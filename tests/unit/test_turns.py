@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
+import pytest
+
 from server.backends.memory import MemoryStore
-from server.errors import ServerError, Unavailable
-from server.model import Draft, InboundMessage, Lease, Question, Reply, RunStarted, Settled, Usage
+from server.errors import LeaseLost, ServerError, Unavailable
+from server.model import (
+    Begun,
+    Draft,
+    InboundMessage,
+    Lease,
+    Prompt,
+    Question,
+    Reply,
+    RunBegun,
+    RunEvent,
+    RunStarted,
+    Settled,
+    Usage,
+    Words,
+)
 from server.turns import runner as policy
 from server.turns.runner import delay_after
-from tests.unit.turn_scene import Scene, break_off, crash, hang, speak
+from tests.unit.turn_scene import Scene, Watched, break_off, crash, hang, speak
 
 
 async def test_words_are_passed_on_and_their_sum_is_stored_before_it_is_announced() -> None:
@@ -91,8 +108,8 @@ class ForgetfulStore(MemoryStore):
 
     failures = 2
 
-    async def answer(self, lease: Lease, draft: Draft) -> Settled:
-        settled = await super().answer(lease, draft)
+    async def answer(self, lease: Lease, draft: Draft, *, post: bool = False) -> Settled:
+        settled = await super().answer(lease, draft, post=post)
         if self.failures:
             self.failures -= 1
             raise Unavailable("connection lost")
@@ -106,6 +123,35 @@ async def test_a_reply_whose_storing_is_in_doubt_is_stored_once_and_not_paid_for
     assert len(scene.heard.replies()) == 1
     assert len((await scene.store.after(lease.conversation_id, 0, 10)).entries) == 2
     assert len(scene.engine.prompts) == 1
+
+
+async def test_of_an_attempt_that_is_over_here_nothing_is_under_way_whatever_became_of_it() -> None:
+    now = [0.0]
+    watched = Watched()
+    store = MemoryStore(clock=lambda: now[0], lease_seconds=30, most_waiting=10)
+    scene = Scene(break_off, hang, speak, store=store, heard=watched)
+
+    lease = await scene.lease()
+    assert await scene.runner.run(lease) is None
+    assert watched.router.under_way("anna") == []
+
+    now[0] += 1
+    again = await store.take(lease.conversation_id, "w")
+    assert again is not None
+    stopped = asyncio.create_task(scene.runner.run(again))
+    await scene.until(lambda: [one.text for one in watched.router.under_way("anna")] == ["he"])
+    stopped.cancel()
+    await asyncio.wait([stopped])
+    assert watched.router.under_way("anna") == []
+
+    now[0] += 31
+    lost = await store.take(lease.conversation_id, "w")
+    now[0] += 31
+    assert lost is not None
+    assert await store.take(lease.conversation_id, "another") is not None
+    with pytest.raises(LeaseLost):
+        await scene.runner.run(lost)
+    assert watched.router.under_way("anna") == []
 
 
 async def test_a_worker_that_is_stopped_hands_its_turn_back() -> None:
@@ -147,14 +193,53 @@ async def test_a_turn_whose_lease_was_lost_stops() -> None:
     assert scene.heard.replies() == []
 
 
-async def test_a_lease_is_kept_alive_while_its_turn_runs() -> None:
+async def run_in_background(_prompt: Prompt) -> AsyncGenerator[RunEvent]:
+    yield RunBegun("resp_1")
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("woken_by", ["its deadline", "a cancel"])
+async def test_a_worker_that_slept_past_its_lease_leaves_the_run_to_the_one_that_goes_on_with_it(woken_by: str) -> None:
     now = [0.0]
-    scene = Scene(hang, store=MemoryStore(clock=lambda: now[0], lease_seconds=0.3, most_waiting=10), lease=0.3)
+    store = MemoryStore(clock=lambda: now[0], lease_seconds=30, most_waiting=10)
+    scene = Scene(run_in_background, store=store, deadline=0.2 if woken_by == "its deadline" else 60)
+    async with scene.working():
+        accepted = await scene.say()
+        await scene.until(lambda: bool(scene.engine.prompts))
+        now[0] += 31
+        other = await store.take(accepted.conversation_id, "another")
+        assert other is not None
+        if woken_by == "a cancel":
+            scene.runner.cancel(accepted.conversation_id)
+        async with asyncio.timeout(5):
+            while scene.worker._held:
+                await asyncio.sleep(0.01)
+    assert scene.engine.cancelled == []
+    assert [step for step in await store.steps(other) if isinstance(step, Begun)] == [Begun("resp_1", "scripted@1")]
+    await store.answer(other, Draft("from the other", "stop"))
+    assert scene.heard.replies() == []
+
+
+async def test_a_lease_is_kept_alive_while_its_turn_runs() -> None:
+    class Counting(MemoryStore):
+        renewed = 0
+
+        async def renew(self, lease: Lease) -> Lease:
+            kept = await super().renew(lease)
+            self.renewed += 1
+            return kept
+
+    now = [0.0]
+    store = Counting(clock=lambda: now[0], lease_seconds=0.3, most_waiting=10)
+    scene = Scene(hang, store=store, lease=0.3)
     async with scene.working():
         accepted = await scene.say()
         await scene.words()
         now[0] += 0.29
-        await asyncio.sleep(0.2)
+        before = store.renewed
+        async with asyncio.timeout(5):
+            while store.renewed == before:
+                await asyncio.sleep(0.01)
         now[0] += 0.29
         assert await scene.store.take(accepted.conversation_id, "another") is None
 
@@ -165,6 +250,35 @@ async def test_work_whose_ring_was_lost_is_found() -> None:
     await scene.store.accept(InboundMessage("anna", conversation.id, "m1", "hi"))
     async with scene.working():
         assert (await scene.reply()).draft.text == "hello"
+
+
+class BusyElsewhere(MemoryStore):
+    """Another process takes what was accepted just after the sweep here has seen it."""
+
+    looks = tries = 0
+
+    async def waiting(self, limit: int) -> Sequence[str]:
+        self.looks += 1
+        found = await super().waiting(limit)
+        for conversation_id in found:
+            await super().take(conversation_id, "another")
+        return found
+
+    async def take(self, conversation_id: str, owner: str) -> Lease | None:
+        self.tries += 1
+        return await super().take(conversation_id, owner)
+
+
+async def test_work_that_its_own_process_begins_at_once_is_left_to_it() -> None:
+    store = BusyElsewhere(lease_seconds=30, most_waiting=10)
+    scene = Scene(speak, store=store)
+    conversation = await store.current("anna", "websocket", "a")
+    await store.accept(InboundMessage("anna", conversation.id, "m1", "hi"))
+    async with scene.working(), asyncio.timeout(5):
+        while store.looks < 2:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+    assert store.tries == 0
 
 
 class FailingStore(MemoryStore):
@@ -231,3 +345,77 @@ async def test_a_worker_that_is_told_to_look_finds_out_that_its_turn_was_cancell
         await scene.worker.look(accepted.conversation_id)
         assert (await scene.reply()).draft.finish_reason == "cancelled"
         await scene.worker.look("c_nothing")
+
+
+async def test_a_cancel_that_is_seen_again_while_its_run_is_being_ended_changes_nothing() -> None:
+    ending, may_end = asyncio.Event(), asyncio.Event()
+
+    async def end_slowly(_prompt: Prompt) -> AsyncGenerator[RunEvent]:
+        try:
+            yield Words("he")
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await may_end.wait()
+
+    scene = Scene(end_slowly)
+    async with scene.working():
+        accepted = await scene.say()
+        await scene.words()
+        await scene.store.cancel("anna", accepted.conversation_id, None)
+        await scene.worker.look(accepted.conversation_id)
+        await ending.wait()
+        await scene.worker.look(accepted.conversation_id)
+        may_end.set()
+        reply = await scene.reply()
+    assert (reply.draft.text, reply.draft.finish_reason) == ("he", "cancelled")
+
+
+async def test_a_worker_looks_soon_at_what_others_say_was_cancelled_however_often_they_say_it() -> None:
+    scene = Scene(hang)
+    async with scene.working():
+        accepted = await scene.say()
+        await scene.words()
+        await scene.store.cancel("anna", accepted.conversation_id, None)
+        for _ in range(1_000):
+            scene.worker.look_soon(accepted.conversation_id)
+            scene.worker.look_soon("c_nothing")
+        assert (await scene.reply()).draft.finish_reason == "cancelled"
+
+
+class SlowToRenew(MemoryStore):
+    at_once = 0
+    most = 0
+
+    async def renew(self, lease: Lease) -> Lease:
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        await asyncio.sleep(0.1)
+        self.at_once -= 1
+        return await super().renew(lease)
+
+
+async def test_leases_are_renewed_side_by_side() -> None:
+    store = SlowToRenew(lease_seconds=1, most_waiting=9)
+    scene = Scene(hang, store=store, lease=1)
+    for person in ("anna", "ben", "cleo"):
+        conversation = await store.current(person, "websocket", "a")
+        await store.accept(InboundMessage(person, conversation.id, person, "hi"))
+        await scene.bell.ring(conversation.id)
+    working = asyncio.create_task(scene.worker.run())
+    async with asyncio.timeout(10):
+        while store.most < 3:
+            await asyncio.sleep(0.05)
+    working.cancel()
+    await asyncio.wait([working])
+
+
+async def test_a_reply_for_which_the_outbox_has_no_room_is_told_to_operators(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scene = Scene(speak, channel="sms", store=MemoryStore(lease_seconds=30, most_waiting=9, most_unsent=1))
+    for _ in range(2):
+        await scene.runner.run(await scene.lease())
+    assert [reply.draft.text for reply in scene.heard.replies()] == ["hello", "hello"]
+    assert b'messages_failed_total{channel="sms",code="outbox_full"} 1.0' in scene.metrics.text()
+    assert "outbox_full" in capsys.readouterr().out

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from server.delivery.hub import Connection
+import time
+
+from server.delivery.connection import Connection
 from server.model import Principal
 
 
 class FakeWire:
-    """Implements `delivery.hub.Wire`. `reading`: the client takes everything at once."""
+    """Implements `delivery.hub.Wire`. `reading`: the client takes everything at once. `closed_at`: by the clock that
+    does not jump.
+    """
 
     def __init__(self, *, reading: bool = True) -> None:
         self.reading = reading
         self.frames: list[str] = []
         self.closed: tuple[int, str] | None = None
+        self.closed_at = 0.0
 
     def write(self, data: bytes) -> None:
         if self.closed is None:
@@ -22,7 +27,8 @@ class FakeWire:
         return 0 if self.reading else sum(len(frame) for frame in self.frames)
 
     def close(self, code: int, reason: str) -> None:
-        self.closed = self.closed or (code, reason)
+        if self.closed is None:
+            self.closed, self.closed_at = (code, reason), time.monotonic()
 
 
 def connection(

@@ -12,6 +12,7 @@ import openai
 
 from server.assistant import output
 from server.assistant.catalog import PROVIDERS_OWN
+from server.assistant.creation import made
 from server.assistant.faults import for_operator, provider_errors
 from server.assistant.limits import Limits
 from server.assistant.polling.poller import OVER, Poller
@@ -102,7 +103,7 @@ class ThreadsEngine:
         if prompt.thread is not None:
             await self.forget(prompt.thread)
         seeds = list(messages(prompt))
-        thread = await self._api.create_thread(seeds[:MOST_MESSAGES])
+        thread = await made(self._api.create_thread(seeds[:MOST_MESSAGES]), self.forget)
         if seeds[MOST_MESSAGES:]:
             yield ThreadMade(thread + UNFINISHED)
             for seed in seeds[MOST_MESSAGES:]:
@@ -131,7 +132,8 @@ class ThreadsEngine:
             if run is not None:
                 return run
             asked = await self._is_asked(thread, prompt.run_id)
-        return await self._create(thread, prompt, asked=asked)
+        creation = self._create(thread, prompt, asked=asked)
+        return await made(creation, lambda run: self._api.cancel(f"{thread}/{run.id}"))
 
     async def _is_asked(self, thread: str, run_id: str) -> bool:
         """Whether an earlier attempt's question is there."""

@@ -31,6 +31,14 @@ Given = Annotated[T, INJECTED]
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """What a tool returns that has pictures for the person, too; `images` are keys of files."""
+
+    output: str
+    images: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Tool:
     """`function_tool`: as the Responses API wants it told. `injected`: the type of each parameter that is not the
     model's.

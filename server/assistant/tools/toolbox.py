@@ -13,7 +13,7 @@ import msgspec
 import structlog
 from pydantic_core import to_json
 
-from server.assistant.tools.tool import Tool
+from server.assistant.tools.tool import Shown, Tool
 from server.errors import ConfigError, ServerError
 from server.model import Caller, ToolCall, ToolResult
 
@@ -56,18 +56,18 @@ class Tools:
             known = ", ".join(self._tools) or "none"
             return ToolResult(call.id, f"There is no tool of this name; there are: {known}.", failed=True)
         started = time.perf_counter()
-        outcome, output = await self._outcome(tool, call, caller)
+        outcome, shown = await self._outcome(tool, call, caller)
         took = round((time.perf_counter() - started) * 1000)
         logger.info("tool_called", tool=tool.name, outcome=outcome, ms=took, conversation=caller.conversation_id)
-        return ToolResult(call.id, bounded(output), failed=outcome != "done")
+        return ToolResult(call.id, bounded(shown.output), failed=outcome != "done", images=shown.images)
 
-    async def _outcome(self, tool: Tool, call: ToolCall, caller: Caller) -> tuple[str, str]:
+    async def _outcome(self, tool: Tool, call: ToolCall, caller: Caller) -> tuple[str, Shown]:
         """How it went, in a word for the log, and what the model is told."""
         try:
             async with asyncio.timeout(tool.timeout_seconds) as deadline:
-                return "done", text_of(await tool.run(call.arguments, {**self._given, Caller: caller}))
+                return "done", shown_of(await tool.run(call.arguments, {**self._given, Caller: caller}))
         except ServerError as error:
-            return error.code, error.message
+            return error.code, Shown(error.message)
         except asyncio.CancelledError:
             # One that the tool came upon by itself must not pass for the end of the turn: the call needs its answer.
             if is_cancelled():
@@ -75,12 +75,13 @@ class Tools:
             return self._crashed(tool)
         except Exception:  # noqa: BLE001  it is somebody's tool, and the turn goes on without it
             if deadline.expired():
-                return "timed_out", f"The tool took longer than {tool.timeout_seconds:g} seconds and was stopped."
+                late = f"The tool took longer than {tool.timeout_seconds:g} seconds and was stopped."
+                return "timed_out", Shown(late)
             return self._crashed(tool)
 
-    def _crashed(self, tool: Tool) -> tuple[str, str]:
+    def _crashed(self, tool: Tool) -> tuple[str, Shown]:
         logger.exception("tool_crashed", tool=tool.name)
-        return "crashed", "The tool failed. Go on without it, and say so."
+        return "crashed", Shown("The tool failed. Go on without it, and say so.")
 
 
 def check_names(tools: Sequence[Tool]) -> None:
@@ -102,8 +103,14 @@ def is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def text_of(result: object) -> str:
-    return result if isinstance(result, str) else to_json(result, inf_nan_mode="null").decode()
+def shown_of(result: object) -> Shown:
+    match result:
+        case Shown():
+            return result
+        case str():
+            return Shown(result)
+        case _:
+            return Shown(to_json(result, inf_nan_mode="null").decode())
 
 
 def bounded(text: str) -> str:

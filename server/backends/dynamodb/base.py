@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
 from server.backends.dynamodb import keys, texts, values
 from server.backends.dynamodb.errors import ConditionFailed, contend
-from server.backends.dynamodb.items import Item
+from server.backends.dynamodb.items import Item, Key
 from server.backends.dynamodb.table import Table, update
 from server.backends.dynamodb.values import Head
 from server.errors import LeaseLost, NotFound
@@ -28,12 +28,14 @@ class DynamoBase:
         clock: Callable[[], float],
         lease_seconds: float,
         most_waiting: int,
+        most_unsent: int,
         page_bytes: int,
     ) -> None:
         self._table = table
         self._clock = clock
         self._lease_ms = int(lease_seconds * 1000)
         self._most_waiting = most_waiting
+        self._most_unsent = most_unsent
         self._page_bytes = page_bytes
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -54,24 +56,33 @@ class DynamoBase:
     async def _of(self, person: str, conversation_id: str) -> Head:
         return owned(await self._head(conversation_id), person)
 
-    async def _question(self, conversation_id: str, offset: int) -> Question | None:
-        item = await self._table.get(keys.entry(conversation_id, offset))
-        if item is None:
-            return None
-        await texts.unpack(self._table, [item])
-        return values.question(item)
+    async def _questions(self, conversation_id: str, offsets: Sequence[int]) -> Sequence[Question]:
+        """None of them if the conversation has just been deleted."""
+        places = [keys.entry(conversation_id, offset) for offset in offsets]
+        if len(places) == 1:
+            item = await self._table.get(places[0])
+            found = [item] if item is not None else []
+        else:
+            items = await self._table.get_many(places)
+            found = [items[key] for key in places if key in items]
+        await texts.unpack(self._table, found)
+        return [values.question(item) for item in found] if len(found) == len(places) else ()
 
     async def _change(self, conversation_id: str, sets: str, condition: str, *, rest: str = "", **named: Any) -> Head:
-        """Raises `ConditionFailed`, but not over what this very call has done. `rest`: the clauses that set nothing."""
+        """The head's. Raises `ConditionFailed`, but not over what this very call has done."""
+        return values.head(await self._change_item(keys.head(conversation_id), sets, condition, rest=rest, **named))
+
+    async def _change_item(self, key: Key, sets: str, condition: str, *, rest: str = "", **named: Any) -> Item:
+        """The same of any item. `rest`: the clauses that set nothing."""
         # A client that hears nothing asks again by itself, and then its first try is in the way of its second.
         mark = secrets.token_hex(8)
-        write = update(keys.head(conversation_id), f"SET {sets}, #mark = :mark {rest}", condition, mark=mark, **named)
+        write = update(key, f"SET {sets}, #mark = :mark {rest}", condition, mark=mark, **named)
         try:
-            return values.head(await contend(lambda: self._table.change(write)))
+            return await contend(lambda: self._table.change(write))
         except ConditionFailed as error:
             if error.item.get("mark") != mark:
                 raise
-            return values.head(error.item)
+            return error.item
 
     async def _change_held(self, lease: Lease, sets: str, **named: Any) -> Head:
         try:

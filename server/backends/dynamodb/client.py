@@ -9,7 +9,7 @@ from typing import Any
 import aioboto3
 from aiobotocore.config import AioConfig
 
-from server.backends.dynamodb.errors import dynamodb_errors
+from server.backends.dynamodb.errors import dynamodb_errors, wrong_settings
 
 # Three tries of at most 5 s each end long before a lease does.
 CONNECT_SECONDS = 2
@@ -30,7 +30,7 @@ async def open_client(region: str | None, endpoint_url: str | None) -> AsyncIter
         tcp_keepalive=True,
     )
     async with AsyncExitStack() as stack:
-        with dynamodb_errors():
+        with wrong_settings(), dynamodb_errors():
             session = aioboto3.Session(region_name=region or None)
             made = session.client("dynamodb", endpoint_url=endpoint_url or None, config=config)
             client = await stack.enter_async_context(made)

@@ -8,32 +8,34 @@ from collections.abc import Sequence
 from server.backends.dynamodb import keys, values
 from server.backends.dynamodb.base import living, owned, unchanged
 from server.backends.dynamodb.deletion import DynamoDeletion
+from server.backends.dynamodb.directory import PERSON_INDEX, listed
 from server.backends.dynamodb.errors import read_and_change
 from server.backends.dynamodb.items import Item, key_of
 from server.backends.dynamodb.table import Write, put
 from server.model import Conversation
 
-PERSON_INDEX = "personIndex"
-
 
 class DynamoConversations(DynamoDeletion):
     """Implements the port Conversations."""
 
-    async def current(self, person: str, channel: str, assistant: str) -> Conversation:
-        return await read_and_change(lambda: self._current(person, channel, assistant))
+    async def current(
+        self, person: str, channel: str, assistant: str, *, since: int = 0, ended: str | None = None
+    ) -> Conversation:
+        return await read_and_change(lambda: self._current(person, channel, assistant, since, ended))
 
-    async def _current(self, person: str, channel: str, assistant: str) -> Conversation:
+    async def _current(self, person: str, channel: str, assistant: str, since: int, ended: str | None) -> Conversation:
         pointer = await self._table.get(keys.current(person, channel))
-        if pointer is not None and (head := await self._head(pointer["conversationId"])) is not None:
+        head = await self._head(pointer["conversationId"]) if pointer is not None else None
+        if head is not None and head.conversation.goes_on(since, ended):
             return head.conversation
         condition, before = unchanged(pointer, "conversationId")
         new = self._new(person, channel, assistant)
-        await self._table.transact(made(new), put(pointer_item(new), condition, **before))
+        await self._table.transact(made(new), put(pointer_item(new), condition, **before), *listed(new))
         return new
 
     async def create(self, person: str, channel: str, assistant: str) -> Conversation:
         new = self._new(person, channel, assistant)
-        await read_and_change(lambda: self._table.transact(made(new), put(pointer_item(new))))
+        await read_and_change(lambda: self._table.transact(made(new), put(pointer_item(new)), *listed(new)))
         return new
 
     def _new(self, person: str, channel: str, assistant: str) -> Conversation:

@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import aclosing, suppress
 
 from server.backends.dynamodb import keys
-from server.backends.dynamodb.base import DynamoBase
+from server.backends.dynamodb.base import ttl
+from server.backends.dynamodb.directory import DynamoDirectory
 from server.backends.dynamodb.errors import ConditionFailed, contend
 from server.backends.dynamodb.items import Item, Key, key_of
 from server.backends.dynamodb.table import delete
 from server.backends.dynamodb.values import Head
+from server.model import PHONES, Conversation
 
 CLAIM_DAYS = 7
 LEFT_ALONE_MS = 60_000
@@ -24,7 +26,7 @@ GONE = (
 )
 
 
-class DynamoDeletion(DynamoBase):
+class DynamoDeletion(DynamoDirectory):
     async def _delete(self, conversation_id: str) -> None:
         head = await self._end(conversation_id)
         if head is not None:
@@ -48,34 +50,55 @@ class DynamoDeletion(DynamoBase):
         return None
 
     async def _clear(self, head: Head) -> None:
-        """The head last: while it is there, the rest can still be found."""
+        """What is to be sent first. The head last: while it is there, the rest can still be found."""
         one = head.conversation
+        await self._table.delete_many([keys.outbox(one.id)])
         pointer = delete(keys.current(one.person, one.channel), "#conversationId = :gone", gone=one.id)
         with suppress(ConditionFailed):
             await contend(lambda: self._table.transact(pointer))
+        await self._unlist(one)
         pages = self._table.pages(
-            "#pk = :pk", fields="#pk, #sk, #messageId, #question, #createdAt", pk=keys.conversation(one.id)
+            "#pk = :pk", fields="#pk, #sk, #messageId, #aliases, #question, #createdAt", pk=keys.conversation(one.id)
         )
         async with aclosing(pages):
             async for page in pages:
-                await self._clear_page(one.person, page)
+                await self._clear_page(one, page)
         await self._table.delete_many([keys.head(one.id)])
 
-    async def _clear_page(self, person: str, page: Sequence[Item]) -> None:
-        """What an item leads to goes before the item itself."""
-        elsewhere = [key for item in page for key in led_to(person, item, self._oldest_claim())]
-        await self._table.delete_many(list(dict.fromkeys(elsewhere)))
+    async def _clear_page(self, one: Conversation, page: Sequence[Item]) -> None:
+        """What an item leads to goes before the item itself. Of what phones sent stays that it was sent."""
+        claims = [claim for item in page if self._claims(item) for claim in bare_claims(one, item, self._now())]
+        if one.channel in PHONES:
+            await self._table.put_many(claims)
+        else:
+            await self._table.delete_many(list(map(key_of, claims)))
+        await self._table.delete_many([listing(item) for item in page if kind_of(item) == "letter"])
         await self._table.delete_many([key_of(item) for item in page if item["sk"] != "head"])
 
-    def _oldest_claim(self) -> int:
-        return self._now() - CLAIM_DAYS * 86_400_000
+    def _claims(self, item: Item) -> bool:
+        """Whether ids are claimed for it still. A claim that has run out may be another's by now."""
+        oldest_claim = self._now() - CLAIM_DAYS * 86_400_000
+        return kind_of(item) == "entry" and "question" not in item and item["createdAt"] > oldest_claim
 
 
-def led_to(person: str, item: Item, oldest_claim: int) -> Iterator[Key]:
-    """A claim that has run out may be another's by now."""
-    kind = item["sk"].partition("#")[0]
-    if kind == "entry" and "question" not in item and item["createdAt"] > oldest_claim:
-        yield keys.claim(person, item["messageId"])
-    if kind == "letter":
-        key = key_of(item)
-        yield keys.letter_listing(keys.conversation_id(key), keys.offset(key), item["createdAt"])
+def kind_of(item: Item) -> str:
+    return str(item["sk"]).partition("#")[0]
+
+
+def bare_claims(one: Conversation, item: Item, now: int) -> Iterator[Item]:
+    """Of a question, without anything of its text."""
+    key = key_of(item)
+    claim = {
+        "conversationId": one.id,
+        "offset": keys.offset(key),
+        "createdAt": item["createdAt"],
+        "lasts": True,
+        "ttl": ttl(CLAIM_DAYS) - (now - item["createdAt"]) // 1000,
+    }
+    for message_id in dict.fromkeys((item["messageId"], *item.get("aliases", ()))):
+        yield {**keys.claim(one.person, message_id)._asdict(), **claim}
+
+
+def listing(letter: Item) -> Key:
+    key = key_of(letter)
+    return keys.letter_listing(keys.conversation_id(key), keys.offset(key), letter["createdAt"])

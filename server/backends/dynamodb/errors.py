@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import aiohttp
+import structlog
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -20,13 +22,13 @@ from botocore.exceptions import (
 from server.backends.dynamodb.items import Item, decode_item
 from server.errors import ConfigError, ServerError, Unavailable
 
+logger = structlog.get_logger()
+
 Result = TypeVar("Result")
 
 # Seconds that a change waits at most before it is tried again, each time.
 PAUSES = (0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1, 1, 1, 1, 1)
 PASSING = {
-    "ExpiredToken",
-    "ExpiredTokenException",
     "InternalServerError",
     "LimitExceededException",
     "ProvisionedThroughputExceededException",
@@ -43,6 +45,8 @@ WRONG_SETTINGS = {
     "ResourceNotFoundException",
     "UnrecognizedClientException",
 }
+EXPIRED = {"ExpiredToken", "ExpiredTokenException"}
+UNUSABLE = (NoCredentialsError, PartialCredentialsError, NoRegionError, ProfileNotFound)
 
 
 class Contended(Exception):
@@ -63,18 +67,35 @@ class ConditionFailed(Exception):
 
 @contextmanager
 def dynamodb_errors() -> Iterator[None]:
+    """What goes wrong is told to people without AWS's words, which name accounts, roles and tables."""
     try:
         yield
     except ClientError as error:
-        raise translated(error.response) from error
-    except (NoCredentialsError, PartialCredentialsError, NoRegionError, ProfileNotFound) as error:
-        raise ConfigError(f"DynamoDB cannot be used: {error}") from error
-    except (BotoCoreError, TimeoutError) as error:
+        raise translated(error) from error
+    except (BotoCoreError, aiohttp.ClientError, OSError) as error:
+        if isinstance(error, UNUSABLE):
+            logger.warning("dynamodb_unusable", kind=type(error).__name__)
+        raise Unavailable("The database cannot be reached.") from error
+    except Exception as error:
+        # Of whoever gives credentials, or of an answer that is none.
+        logger.exception("dynamodb_failed")
         raise Unavailable("The database cannot be reached.") from error
 
 
-def translated(response: Any) -> Exception:
-    code = response["Error"].get("Code", "")
+@contextmanager
+def wrong_settings() -> Iterator[None]:
+    """While the server starts, what is refused is a setting that is wrong: `ConfigError`, in AWS's words."""
+    try:
+        yield
+    except Unavailable as error:
+        cause = error.__cause__
+        if isinstance(cause, UNUSABLE) or (isinstance(cause, ClientError) and code_of(cause) in WRONG_SETTINGS):
+            raise ConfigError(f"DynamoDB cannot be used: {cause}") from cause
+        raise
+
+
+def translated(error: ClientError) -> Exception:
+    code, response = code_of(error), error.response
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code == "ConditionalCheckFailedException":
         return ConditionFailed([decode_item(response.get("Item") or {})])
@@ -84,17 +105,24 @@ def translated(response: Any) -> Exception:
         return Contended()
     if code in PASSING or status >= 500:
         return Unavailable("The database is busy.", retry_after=1)
-    if code in WRONG_SETTINGS:
-        return ConfigError(f"DynamoDB refuses: {response['Error'].get('Message', code)}")
-    return ServerError(f"DynamoDB refuses: {code}")
+    if code in WRONG_SETTINGS or code in EXPIRED:
+        logger.error("dynamodb_refuses", code=code, operation=error.operation_name)
+        return Unavailable("The database does not let this server in; try again later.")
+    logger.error("dynamodb_refuses", code=code, operation=error.operation_name)
+    return ServerError("The database refuses this.")
+
+
+def code_of(error: ClientError) -> str:
+    return str(error.response["Error"].get("Code", ""))
 
 
 def cancelled(reasons: Sequence[Any]) -> Exception:
-    codes = {reason.get("Code") for reason in reasons} - {None, "None"}
+    codes: set[str] = {reason.get("Code") for reason in reasons} - {None, "None"}
     if codes and codes <= {"ConditionalCheckFailed"}:
         return ConditionFailed([failed_item(reason) for reason in reasons])
     if "ValidationError" in codes or "ItemCollectionSizeLimitExceeded" in codes:
-        return ServerError("DynamoDB refuses a transaction.")
+        logger.error("dynamodb_refuses", code=",".join(sorted(codes)), operation="TransactWriteItems")
+        return ServerError("The database refuses this.")
     return Contended()
 
 

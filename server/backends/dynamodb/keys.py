@@ -7,11 +7,19 @@
 | | `step#<question>#<attempt>#<order>` | of the turn under way |
 | | `letter#<question>` | a dead letter |
 | | `part#<sk>#<n>` | of a text too large for one item |
+| | `outbox` | which replies are to be sent to a phone, and who sends them |
+| | `message#<offset>#<n>` | what is known of a message to a phone, a part of a reply |
 | `user#<person>` | `current#<channel>` | the current conversation |
 | | `claim#<message id>` | a message id that was used |
+| | `connection#<id>` | an open socket |
+| | `optout#<channel>` | the person wants nothing sent there |
 | | `notes`, `note#<n>`, `noted#<digest of key>` | how many notes, a note, a key that was used |
 | `letters#<shard>` | `<time>#<conversation>#<question>` | which dead letters there are |
+| `callers#<channel>` | `<person>` | who has conversations on a channel of phones |
+| `nodes` | `<url>` | a process, and how long it is known to live |
 | `signouts` | `<time>#<person>` | a sign-out |
+| `receipt#<channel>#<provider's id>` | `receipt` | what became of a message to a phone |
+| `account#<name>` | `account` | a sum |
 | `assistants` | `<name>` | an assistant, and where its stages point |
 | `assistant#<life>#<name>` | `version#<id>` | a definition |
 | | `move#<life of the stage>#<n>` | where a stage pointed |
@@ -92,12 +100,58 @@ def listed_letter(listing: Key) -> Key:
     return letter(conversation_id, int(question))
 
 
+def outbox(conversation_id: str) -> Key:
+    return Key(conversation(conversation_id), "outbox")
+
+
+def outbox_shard(conversation_id: str) -> int:
+    """In the index of what waits, beside the shards of the conversations."""
+    return SHARDS + shard(conversation_id)
+
+
+def messages(offset: int) -> str:
+    """What the keys of all messages of a reply begin with."""
+    return f"message#{offset:010}#"
+
+
+def message(conversation_id: str, offset: int, index: int) -> Key:
+    return Key(conversation(conversation_id), f"{messages(offset)}{index:05}")
+
+
+def receipt(channel: str, provider_id: str) -> Key:
+    return Key(f"receipt#{channel}#{provider_id}", "receipt")
+
+
+def opt_out(person: str, channel: str) -> Key:
+    return Key(user(person), f"optout#{channel}")
+
+
+def account(name: str) -> Key:
+    return Key(f"account#{name}", "account")
+
+
 def current(person: str, channel: str) -> Key:
     return Key(user(person), f"current#{channel}")
 
 
 def claim(person: str, message_id: str) -> Key:
     return Key(user(person), f"claim#{message_id}")
+
+
+def connection(person: str, connection_id: str) -> Key:
+    return Key(user(person), f"connection#{connection_id}")
+
+
+def callers(channel: str) -> str:
+    return f"callers#{channel}"
+
+
+def caller(channel: str, person: str) -> Key:
+    return Key(callers(channel), person)
+
+
+def node(url: str) -> Key:
+    return Key("nodes", url)
 
 
 def notes(person: str) -> Key:

@@ -11,23 +11,26 @@ from server.backends.dynamodb.base import held
 from server.backends.dynamodb.errors import ConditionFailed, read_and_change
 from server.backends.dynamodb.items import key_of
 from server.backends.dynamodb.log import DynamoLog
+from server.backends.dynamodb.outbox import Filing, OutboxFull, filed, outbox_full, refused, unfiled
 from server.backends.dynamodb.table import Write, put, update
 from server.backends.dynamodb.values import Head
 from server.errors import Unavailable
-from server.model import Draft, Lease, Reply, Settled
+from server.model import Draft, Lease, Reply, Settled, due
 
-TAKEN = "#attempt = #attempt + :one, #tries = #tries + :one, #owner = :owner, #leaseUntil = :until, #dueAt = :until"
+TAKEN = (
+    "#attempt = #attempt + :one, #tries = #tries + :one, #owner = :owner, #leaseUntil = :until, #dueAt = :until,"
+    " #through = if_not_exists(#through, #offset)"
+)
 FREE = "attribute_exists(#waiting[0]) AND #leaseUntil <= :now AND #retryAt <= :now"
 RENEWED = "#leaseUntil = :until, #dueAt = :until"
 FAILED = "#failures = #failures + :one, #leaseUntil = :none, #retryAt = :due, #dueAt = :due"
 LET_GO = "#leaseUntil = :none, #dueAt = :now"
 ANSWERED = (
-    "#offset = :offset, #answered = :answered, #updatedAt = :now, #tries = :tries, #leaseUntil = :until,"
-    " #failures = :none, #retryAt = :none, #steps = :none"
+    "#offset = :offset, #answered = :answered, #waiting = :rest, #updatedAt = :now, #tries = :tries,"
+    " #leaseUntil = :until, #failures = :none, #retryAt = :retry, #steps = :none"
 )
 AS_READ = "#offset = :seen AND #attempt = :attempt AND #leaseUntil > :none"
-NONE_WAITS = "REMOVE #waiting[0], #waitingShard, #dueAt DELETE #cancelled :done"
-NEXT_WAITS = "REMOVE #waiting[0] DELETE #cancelled :done"
+NOT_CANCELLED = "NOT contains(#cancelled, :first)"
 
 
 class DynamoLeases(DynamoLog):
@@ -46,8 +49,12 @@ class DynamoLeases(DynamoLog):
 
     async def _lend(self, head: Head) -> Lease | None:
         """For the oldest question; None if the conversation has just been deleted."""
-        question = await self._question(head.conversation.id, head.waiting[0])
-        return None if question is None else head.lease(question)
+        questions = await self._questions(head.conversation.id, head.asked())
+        return head.lease(questions) if questions else None
+
+    async def owner(self, conversation_id: str) -> str | None:
+        item = await self._table.get(keys.head(conversation_id))
+        return item["owner"] if item is not None and item["leaseUntil"] > self._now() else None
 
     async def renew(self, lease: Lease) -> Lease:
         head = await self._change_held(lease, RENEWED, until=self._now() + self._lease_ms)
@@ -59,41 +66,50 @@ class DynamoLeases(DynamoLog):
     async def hand_back(self, lease: Lease) -> None:
         await self._change_held(lease, LET_GO, now=self._now())
 
-    async def answer(self, lease: Lease, draft: Draft) -> Settled:
+    async def answer(self, lease: Lease, draft: Draft, *, post: bool = False) -> Settled:
         async with self._in_turn(lease.conversation_id):
-            return await read_and_change(lambda: self._answer(lease, draft))
+            if not post:
+                return await read_and_change(lambda: self._answer(lease, draft, unfiled))
+            try:
+                return await read_and_change(lambda: self._answer(lease, draft, self._filed))
+            except OutboxFull:
+                settled = await read_and_change(lambda: self._answer(lease, draft, refused))
+                return replace(settled, unposted=True)
 
-    async def _answer(self, lease: Lease, draft: Draft) -> Settled:
+    def _filed(self, lease: Lease, reply: Reply) -> list[Write]:
+        return filed(lease, reply, self._most_unsent)
+
+    async def _answer(self, lease: Lease, draft: Draft, file: Filing) -> Settled:
         head = await self._head(lease.conversation_id)
         if head is not None and (settled := await self._settled_before(lease, head)) is not None:
             return settled
         head = held(head, lease)
-        now, asked = self._now(), lease.question
-        reply = Reply(head.conversation.offset + 1, asked.offset, asked.message_id, draft, now)
+        reply = lease.reply(head.conversation.offset + 1, draft, self._now())
         after = self._after(head, reply)
         entry = values.reply_item(lease.conversation_id, reply)
         parts = await texts.packed(entry, draft.text)
-        await self._table.transact(
-            answered(head, after), put(entry, "attribute_not_exists(#pk)"), *parts, *buried(lease, reply)
-        )
+        with outbox_full(lease):
+            await self._table.transact(
+                answered(head, after),
+                put(entry, "attribute_not_exists(#pk)"),
+                *parts,
+                *buried(lease, reply),
+                *file(lease, reply),
+            )
         if head.steps:
             await self._forget_steps(lease)
-        return Settled(reply, await self._lend(after) if after.waiting else None)
+        return Settled(reply, await self._lend(after) if after.lease_until else None)
 
     def _after(self, head: Head, reply: Reply) -> Head:
         """The head when the reply is stored."""
-        rest = head.waiting[1:]
-        one = replace(head.conversation, offset=reply.offset, answered=reply.question, updated_at=reply.created_at)
-        return replace(
-            head,
-            conversation=one,
-            waiting=rest,
-            lease_until=reply.created_at + self._lease_ms if rest else 0,
-            tries=1 if rest else 0,
-            failures=0,
-            retry_at=0,
-            steps=0,
-        )
+        rest = tuple(offset for offset in head.waiting if offset > reply.last)
+        quiet = tuple(one for one in head.quiet if one.offset > reply.last)
+        one = replace(head.conversation, offset=reply.offset, answered=reply.last, updated_at=reply.created_at)
+        after = replace(head, conversation=one, waiting=rest, quiet=quiet, through=0, failures=0, steps=0)
+        wait = due(after.turns()[0]) if quiet else 0
+        if not rest or wait > reply.created_at:
+            return replace(after, lease_until=0, tries=0, retry_at=wait)
+        return replace(after, lease_until=reply.created_at + self._lease_ms, tries=1, retry_at=0, through=reply.offset)
 
     async def _settled_before(self, lease: Lease, head: Head) -> Settled | None:
         """The same again, for a caller that could not know that its answer had been stored."""
@@ -134,13 +150,29 @@ def answered(head: Head, after: Head) -> Write:
         "now": one.updated_at,
         "tries": after.tries,
         "until": after.lease_until,
+        "retry": after.retry_at,
         "none": 0,
-        "done": {one.answered},
+        "rest": list(after.waiting),
+        "done": set(head.waiting) - set(after.waiting),
         "seen": head.conversation.offset,
         "attempt": head.attempt,
     }
-    change = f"SET {ANSWERED}, #dueAt = :until {NEXT_WAITS}" if after.waiting else f"SET {ANSWERED} {NONE_WAITS}"
-    return update(keys.head(one.id), change, AS_READ, **named)
+    sets, gone, condition = [ANSWERED], [], AS_READ
+    if not after.waiting:
+        gone += ["#waitingShard", "#dueAt", "#through"]
+    elif after.lease_until:
+        sets += ["#dueAt = :until", "#through = :offset"]
+    else:
+        sets, gone, condition = [*sets, "#dueAt = :retry"], ["#through"], f"{condition} AND {NOT_CANCELLED}"
+        named["first"] = after.waiting[0]
+    if after.quiet:
+        sets.append("#quiet = :quiet")
+        named["quiet"] = list(map(values.pause, after.quiet))
+    elif head.quiet:
+        gone.append("#quiet")
+    removed = f" REMOVE {', '.join(gone)}" if gone else ""
+    change = f"SET {', '.join(sets)}{removed} DELETE #cancelled :done"
+    return update(keys.head(one.id), change, condition, **named)
 
 
 def buried(lease: Lease, reply: Reply) -> list[Write]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import aclosing
 
 from server.backends.dynamodb import keys
 from server.backends.dynamodb.base import DynamoBase, unchanged
 from server.backends.dynamodb.errors import read_and_change
-from server.backends.dynamodb.items import Item
+from server.backends.dynamodb.items import Item, key_of
 from server.backends.dynamodb.table import Write, delete, put
 from server.model import MOST_NOTES, Note, check_note
 
@@ -54,3 +55,10 @@ class DynamoNotes(DynamoBase):
             notes="note#",
         )
         return [Note(item["text"], item["createdAt"]) for item in found]
+
+    async def forget_notes(self, person: str) -> None:
+        whose = keys.user(person)
+        pages = self._table.pages("#pk = :pk AND begins_with(#sk, :note)", fields="#pk, #sk", pk=whose, note="note")
+        async with self._in_turn(whose), aclosing(pages):
+            async for page in pages:
+                await self._table.delete_many([key_of(item) for item in page])

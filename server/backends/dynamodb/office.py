@@ -47,14 +47,16 @@ class DynamoOffice(DynamoRuns):
         return found[0]
 
     async def _letters(self, places: Sequence[Key]) -> Sequence[DeadLetter]:
-        """Each with its question."""
-        asked = {key: keys.entry(keys.conversation_id(key), keys.offset(key)) for key in places}
-        found = await self._table.get_many([*asked.keys(), *asked.values()])
-        await texts.unpack(self._table, [found[key] for key in asked.values() if key in found])
+        """Each with its questions."""
+        first = [keys.entry(keys.conversation_id(key), keys.offset(key)) for key in places]
+        found = await self._table.get_many([*places, *first])
+        asked = {key: values.asked_in(found[key]) for key in places if key in found}
+        found |= await self._table.get_many([entry for entries in asked.values() for entry in entries[1:]])
+        await texts.unpack(self._table, [found[key] for entries in asked.values() for key in entries if key in found])
         return [
-            values.letter(found[key], values.question(found[entry]))
-            for key, entry in asked.items()
-            if key in found and entry in found
+            values.letter(found[key], [values.question(found[entry]) for entry in entries])
+            for key, entries in asked.items()
+            if all(entry in found for entry in entries)
         ]
 
     async def requeue(self, letter: DeadLetter) -> Accepted:

@@ -8,9 +8,9 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
-from server.backends.dynamodb.errors import PAUSES, contend, dynamodb_errors
+from server.backends.dynamodb.errors import PAUSES, contend, dynamodb_errors, wrong_settings
 from server.backends.dynamodb.items import Item, Key, decode_item, encode, encode_item, key_of
 from server.errors import ServerError, Unavailable
 
@@ -19,6 +19,7 @@ READ_AT_ONCE = 100
 WRITTEN_AT_ONCE = 25
 
 Write: TypeAlias = tuple[str, dict[str, Any]]
+One = TypeVar("One")
 
 
 def put(item: Item, condition: str = "", **values: Any) -> Write:
@@ -58,12 +59,17 @@ class Table:
         self._client = client
         self._name = name
 
+    async def check(self, key: Key) -> None:
+        """Raises `ConfigError` where there is no such table, or no right to it."""
+        with wrong_settings():
+            await self.get(key)
+
     async def get(self, key: Key) -> Item | None:
         with dynamodb_errors():
             answer = await self._client.get_item(
                 TableName=self._name, Key=encode_item(key._asdict()), ConsistentRead=True
             )
-        return decode_item(answer["Item"]) if "Item" in answer else None
+            return decode_item(answer["Item"]) if "Item" in answer else None
 
     async def get_many(self, keys: Sequence[Key]) -> dict[Key, Item]:
         """Those that are there."""
@@ -71,13 +77,21 @@ class Table:
         for some in chunks(keys, READ_AT_ONCE):
             rest = {self._name: {"Keys": [encode_item(key._asdict()) for key in some], "ConsistentRead": True}}
             async for answer in self._piecemeal("batch_get_item", rest, "UnprocessedKeys"):
-                items = map(decode_item, answer["Responses"].get(self._name, ()))
+                with dynamodb_errors():
+                    items = [decode_item(item) for item in answer["Responses"].get(self._name, ())]
                 found.update((key_of(item), item) for item in items)
         return found
 
+    async def put_many(self, items: Sequence[Item]) -> None:
+        """Each has another key."""
+        await self._write_many([{"PutRequest": {"Item": encode_item(item)}} for item in items])
+
     async def delete_many(self, keys: Sequence[Key]) -> None:
-        for some in chunks(keys, WRITTEN_AT_ONCE):
-            rest = {self._name: [{"DeleteRequest": {"Key": encode_item(key._asdict())}} for key in some]}
+        await self._write_many([{"DeleteRequest": {"Key": encode_item(key._asdict())}} for key in keys])
+
+    async def _write_many(self, requests: Sequence[Any]) -> None:
+        for some in chunks(requests, WRITTEN_AT_ONCE):
+            rest = {self._name: list(some)}
             async for _ in self._piecemeal("batch_write_item", rest, "UnprocessedItems"):
                 pass
 
@@ -118,7 +132,8 @@ class Table:
         while True:
             with dynamodb_errors():
                 answer = await self._client.query(**asked)
-            yield [decode_item(item) for item in answer["Items"]]
+                items = [decode_item(item) for item in answer["Items"]]
+            yield items
             if not (last := answer.get("LastEvaluatedKey")):
                 return
             asked["ExclusiveStartKey"] = last
@@ -150,7 +165,7 @@ class Table:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 **words,
             )
-        return decode_item(answer["Attributes"])
+            return decode_item(answer["Attributes"])
 
     async def transact(self, *writes: Write) -> None:
         """All of them, or none. The client gives each call a token, so its own retries do nothing twice."""
@@ -163,5 +178,5 @@ class Table:
         return {kind: {"TableName": self._name, **words, **failing}}
 
 
-def chunks(keys: Sequence[Key], size: int) -> Iterator[Sequence[Key]]:
-    return (keys[start : start + size] for start in range(0, len(keys), size))
+def chunks(many: Sequence[One], size: int) -> Iterator[Sequence[One]]:
+    return (many[start : start + size] for start in range(0, len(many), size))

@@ -13,8 +13,8 @@ from server.model import Move, Version
 class MemoryAssistants(MemoryBase):
     """Implements the ports Versions and Aliases."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        super().__init__(clock)
+    def __init__(self, clock: Callable[[], float], lease_ms: int) -> None:
+        super().__init__(clock, lease_ms)
         self._versions: dict[tuple[str, str], Version] = {}
         self._moves: dict[tuple[str, str], list[Move]] = {}
 

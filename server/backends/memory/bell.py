@@ -15,6 +15,16 @@ class MemoryRing:
         """Nobody else listens."""
 
 
+class SilentBell:
+    """For a process that runs no turns, where no queue tells the others: they look for work themselves."""
+
+    async def ring(self, conversation_id: str, delay: float = 0) -> None: ...
+
+    async def rings(self) -> AsyncGenerator[MemoryRing]:
+        await asyncio.Event().wait()
+        yield MemoryRing("")
+
+
 class MemoryBell:
     """Rings within this process. A conversation that already waits to be heard is not rung twice."""
 

@@ -11,8 +11,8 @@ from server.model import MOST_NOTES, Note, check_note
 class MemoryNotes(MemoryBase):
     """Implements the port Notes."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        super().__init__(clock)
+    def __init__(self, clock: Callable[[], float], lease_ms: int) -> None:
+        super().__init__(clock, lease_ms)
         self._notes: dict[str, dict[str, Note]] = {}
 
     async def add(self, person: str, key: str, text: str) -> None:
@@ -24,3 +24,6 @@ class MemoryNotes(MemoryBase):
 
     async def of(self, person: str, limit: int) -> Sequence[Note]:
         return list(self._notes.get(person, {}).values())[::-1][:limit]
+
+    async def forget_notes(self, person: str) -> None:
+        self._notes.pop(person, None)

@@ -12,6 +12,9 @@ from server.backends.sql.database import Database
 from server.errors import LeaseLost
 from server.model import Lease
 
+# Rows: few enough that whoever writes next waits for milliseconds.
+PIECE = 1_000
+
 
 class SqlBase:
     def __init__(
@@ -21,12 +24,14 @@ class SqlBase:
         clock: Callable[[], float],
         lease_seconds: float,
         most_waiting: int,
+        most_unsent: int,
         page_bytes: int,
     ) -> None:
         self._database = database
         self._clock = clock
         self._lease_ms = int(lease_seconds * 1000)
         self._most_waiting = most_waiting
+        self._most_unsent = most_unsent
         self._page_bytes = page_bytes
 
     def _now(self) -> int:
@@ -41,6 +46,18 @@ class SqlBase:
     def _waiting_row(self, connection: Connection, conversation_id: str, answered: int) -> Row[Any]:
         """The oldest question that waits."""
         return connection.execute(sql.OLDEST_WAITING, {"key": conversation_id, "answered": answered}).one()
+
+    async def _let_go(self, gone: sql.Gone, **values: Any) -> None:
+        """Of all of it, a piece at a time: others write in between."""
+        while await self._database.write(lambda connection: self._let_go_some(connection, gone, values)):
+            pass
+
+    def _let_go_some(self, connection: Connection, gone: sql.Gone, values: dict[str, Any]) -> bool:
+        """Whether there may be more."""
+        found = connection.execute(gone.found, {**values, "most": PIECE}).all()
+        if found:
+            connection.execute(gone.gone, {**values, "keys": list(map(tuple, found))})
+        return len(found) == PIECE
 
 
 def held(row: Row[Any] | None, lease: Lease) -> Row[Any]:

@@ -9,16 +9,20 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import structlog
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from server.errors import ConfigError, ServerError, Unavailable
+from server.backends.sql.commits import Commits, Unheard
+from server.backends.sql.engine import driver_url, make_engine
+from server.errors import ServerError, Unavailable
 
 logger = structlog.get_logger()
 
@@ -28,14 +32,6 @@ Operation = Callable[[Connection], Result]
 READERS = 2
 READ_BATCH = 8
 WRITE_BATCH = 128
-BUSY_SECONDS = 5
-NETWORK_SECONDS = 10
-DRIVERS = {
-    "sqlite": "sqlite+pysqlite",
-    "mysql": "mysql+pymysql",
-    "mariadb": "mysql+pymysql",
-    "postgresql": "postgresql+psycopg",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +93,12 @@ class Lane:
 class Database:
     """A database with group commit. Open it with `async with`."""
 
-    def __init__(self, url: str, *, backlog: int = 10_000) -> None:
+    def __init__(self, url: str, *, clock: Callable[[], float] = time.time, backlog: int = 10_000) -> None:
         self._url = driver_url(url)
         self._backlog = backlog
         self._write_engine = make_engine(self._url, pool_size=1, writes=True)
         self._read_engine = make_engine(self._url, pool_size=READERS, writes=False)
+        self._commits = Commits(self._write_engine, clock)
         self._writes = Lane("sql-write", self._commit, threads=1, batch=WRITE_BATCH)
         self._reads = Lane("sql-read", self._look_up, threads=READERS, batch=READ_BATCH)
 
@@ -127,7 +124,8 @@ class Database:
         """Run it in a transaction and return once that is durable; results come in the order of the calls.
 
         Operations that wait while one transaction commits share the next. An operation raises `ServerError`s before its
-        first change or not at all, and may be run again after one that failed.
+        first change or not at all, and may be run again after one that failed. `Unavailable` may leave it open whether
+        it was done: where the connection broke while that was decided, and no other could be had.
         """
         if self._writes.waiting() >= self._backlog:
             raise Unavailable("The database is behind; try again in a moment.", retry_after=1)
@@ -155,8 +153,9 @@ class Database:
     def _commit(self, operations: Sequence[Operation[Any]]) -> list[Any]:
         """All in one transaction; if the database objects, one by one, so that only the culprit fails."""
         try:
-            with self._write_engine.begin() as connection:
-                return [attempt(operation, connection) for operation in operations]
+            return self._commits.run(lambda connection: [attempt(one, connection) for one in operations])
+        except Unheard as error:
+            return [unavailable(error) for _ in operations]
         except Exception:  # noqa: BLE001
             return [self._commit_alone(operation) for operation in operations]
 
@@ -164,10 +163,9 @@ class Database:
         """Twice, because a lost race or a connection that died meanwhile is cured by asking again."""
         for last in (False, True):
             try:
-                with self._write_engine.begin() as connection:
-                    return attempt(operation, connection)
+                return self._commits.run(partial(attempt, operation))
             except Exception as error:  # noqa: BLE001
-                if last:
+                if last or isinstance(error, Unheard):
                     return outcome_of(error)
         raise AssertionError("unreachable")
 
@@ -191,61 +189,10 @@ def settle(calls: Sequence[Call], outcomes: Sequence[Any]) -> None:
 
 def outcome_of(error: Exception) -> Exception:
     """For the caller: the thread goes on, whatever it was."""
-    return unavailable(error) if isinstance(error, SQLAlchemyError) else error
+    return unavailable(error) if isinstance(error, SQLAlchemyError | Unheard) else error
 
 
-def unavailable(error: SQLAlchemyError) -> Unavailable:
+def unavailable(error: Exception) -> Unavailable:
     # Only the kind is logged: a driver's message quotes the statement's values.
     logger.error("database_failed", kind=type(error).__name__, cause=type(error.__cause__).__name__)
     return Unavailable("The database does not answer; try again in a moment.", retry_after=1)
-
-
-def driver_url(url: str) -> URL:
-    parsed = make_url(url)
-    family = parsed.get_backend_name()
-    if family not in DRIVERS:
-        raise ConfigError(f"DATABASE_URL names {family!r}; use sqlite, mysql or postgresql.")
-    return parsed.set(drivername=DRIVERS[family])
-
-
-def make_engine(url: URL, *, pool_size: int, writes: bool) -> Engine:
-    match url.get_backend_name():
-        case "sqlite":
-            engine = create_engine(url, pool_size=pool_size, max_overflow=0, connect_args={"timeout": BUSY_SECONDS})
-            prepare_sqlite(engine, writes=writes)
-            return engine
-        case "mysql":
-            options: dict[str, Any] = {
-                "connect_timeout": NETWORK_SECONDS,
-                "read_timeout": NETWORK_SECONDS,
-                "write_timeout": NETWORK_SECONDS,
-                "charset": "utf8mb4",
-            }
-        case _:
-            options = {
-                "connect_timeout": NETWORK_SECONDS,
-                "options": f"-c statement_timeout={NETWORK_SECONDS}s -c lock_timeout={BUSY_SECONDS}s",
-                "tcp_user_timeout": NETWORK_SECONDS * 1000,
-            }
-    isolation: Any = "READ COMMITTED" if writes else "AUTOCOMMIT"
-    return create_engine(
-        url, pool_size=pool_size, max_overflow=0, isolation_level=isolation, pool_recycle=1800, connect_args=options
-    )
-
-
-def prepare_sqlite(engine: Engine, *, writes: bool) -> None:
-    """Write-ahead log, synced before each commit returns; a transaction takes the write lock when it begins."""
-
-    def on_connect(raw: Any, _record: object) -> None:
-        # The driver's own transaction handling begins only at the first change.
-        raw.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_SECONDS * 1000}"):
-            raw.execute(f"PRAGMA {pragma}")
-
-    event.listen(engine, "connect", on_connect)
-    if writes:
-        event.listen(engine, "begin", begin_immediate)
-
-
-def begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -34,6 +34,10 @@ class SqlNotes(SqlBase):
         found = await self._database.read(lambda connection: connection.execute(sql.NOTES, values).all())
         return [Note(row.text, row.created_at) for row in found]
 
+    async def forget_notes(self, person: str) -> None:
+        forgotten = sql.FORGET_ALL_NOTES, {"whose": person}
+        await self._database.write(lambda connection: connection.execute(*forgotten))
+
 
 def digest(key: str) -> str:
     """Keys may have any length."""

@@ -1,4 +1,4 @@
-"""What an operator does to a running system: sign people out, look after dead letters."""
+"""What an operator does to a running system: sign people out, look after dead letters, find conversations."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from sqlalchemy import Connection
 
 from server.backends.sql import rows
 from server.backends.sql import statements as sql
+from server.backends.sql.conversations import no_conversation
 from server.backends.sql.store import SqlStore
 from server.errors import NotFound
-from server.model import Accepted, DeadLetter, InboundMessage, SignOut, requeued_id
+from server.model import Accepted, Conversation, DeadLetter, InboundMessage, SignOut, requeued_id
 
 
 class SqlOffice(SqlStore):
-    """Implements the ports SignOuts and DeadLetters, beside those of the store."""
+    """Implements the ports SignOuts, DeadLetters and Directory, beside those of the store."""
 
     async def sign_out(self, person: str) -> None:
         await self._database.write(lambda connection: self._sign_out(connection, person))
@@ -39,6 +40,18 @@ class SqlOffice(SqlStore):
         if row is None:
             raise NotFound("There is no such dead letter.")
         return rows.dead_letter(row)
+
+    async def look_up(self, conversation_id: str) -> Conversation:
+        values = {"key": conversation_id}
+        row = await self._database.read(lambda connection: connection.execute(sql.LOOK_UP, values).first())
+        if row is None:
+            raise no_conversation()
+        return rows.conversation(row)
+
+    async def callers(self, channel: str, after: str, limit: int) -> Sequence[str]:
+        values = {"channel": channel, "after": after, "most": limit}
+        found = await self._database.read(lambda connection: connection.execute(sql.CALLERS, values).all())
+        return [row.person for row in found]
 
     async def requeue(self, letter: DeadLetter) -> Accepted:
         return await self._database.write(lambda connection: self._requeue(connection, letter))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import msgspec
 from sqlalchemy import Row
 
-from server.model import Conversation, DeadLetter, Draft, Entry, Lease, Question, Reply, Step, Usage
+from server.model import Conversation, DeadLetter, Draft, Entry, Lease, Question, Reply, Step, Usage, Waiting
 
 STEPS = {kind.__name__: kind for kind in get_args(Step)}
 NO_REPLY = dict.fromkeys(
-    ("question", "finish_reason", "code", "retryable", "input_tokens", "output_tokens", "assistant")
+    (
+        *("question", "finish_reason", "code", "retryable", "input_tokens", "output_tokens", "assistant"),
+        *("through", "message_ids", "images"),
+    )
 )
 
 
@@ -39,14 +43,28 @@ def question(row: Row[Any]) -> Question:
 
 
 def dead_letter(row: Row[Any]) -> DeadLetter:
-    asked = Question(row.offset, row.message_id, row.text, row.asked_at)
+    asked = Question(row.offset, row.message_id, row.question_text, row.asked_at)
     return DeadLetter(row.conversation_id, row.person, asked, row.code, row.tries, row.created_at)
 
 
 def reply(row: Row[Any]) -> Reply:
     usage = None if row.input_tokens is None else Usage(row.input_tokens, row.output_tokens)
-    draft = Draft(row.text, row.finish_reason, usage, row.code, bool(row.retryable), row.assistant or "")
-    return Reply(row.offset, row.question, row.message_id, draft, row.created_at)
+    assistant, images = row.assistant or "", words(row.images)
+    draft = Draft(row.text, row.finish_reason, usage, row.code, bool(row.retryable), assistant, images)
+    ids = words(row.message_ids)
+    return Reply(row.offset, row.question, row.message_id, draft, row.created_at, ids, row.through or 0)
+
+
+def waiting(row: Row[Any]) -> Waiting:
+    return Waiting(row.offset, row.created_at, row.quiet, bool(row.cancelled))
+
+
+def words(column: str | None) -> tuple[str, ...]:
+    return () if column is None else msgspec.json.decode(column, type=tuple[str, ...])
+
+
+def column(words: Sequence[str]) -> str | None:
+    return msgspec.json.encode(words).decode() if words else None
 
 
 def step_row(conversation_id: str, number: int, step: Step) -> dict[str, Any]:
@@ -64,6 +82,7 @@ def conversation_row(new: Conversation) -> dict[str, Any]:
         **{name: getattr(new, name) for name in ("id", "person", "channel", "assistant", "epoch")},
         **dict.fromkeys(("head", "answered", "waiting", "attempt", "lease_until", "due_at", "tries", "failures"), 0),
         "steps": 0,
+        "through": 0,
         "thread": None,
         "lease_owner": "",
         "created_at": new.created_at,
@@ -86,6 +105,10 @@ def reply_row(lease: Lease, reply: Reply) -> dict[str, Any]:
         "input_tokens": draft.usage.input_tokens if draft.usage else None,
         "output_tokens": draft.usage.output_tokens if draft.usage else None,
         "assistant": draft.assistant,
+        "quiet": 0,
+        "through": reply.through or None,
+        "message_ids": column(reply.message_ids),
+        "images": column(draft.images),
     }
 
 
@@ -97,4 +120,5 @@ def dead_letter_row(lease: Lease, code: str, now: int) -> dict[str, Any]:
         "code": code,
         "tries": lease.tries,
         "created_at": now,
+        "text": lease.asked.text if lease.more else None,
     }

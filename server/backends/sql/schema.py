@@ -45,8 +45,17 @@ conversations = Table(
     Column("updated_at", BigInteger, nullable=False),
     Column("steps", Integer, nullable=False, default=0, server_default="0", doc="noted of the turn under way"),
     Column("thread", word(128), doc="at the provider"),
+    Column(
+        "through",
+        Integer,
+        nullable=False,
+        default=0,
+        server_default="0",
+        doc="last question of the turn under way; 0: it was not begun, or its question waits for no quiet",
+    ),
     Index("conversations_by_person", "person", "updated_at"),
     Index("conversations_waiting", "waiting"),
+    Index("conversations_by_channel", "channel", "person"),
 )
 
 current_conversations = Table(
@@ -73,6 +82,10 @@ entries = Table(
     Column("input_tokens", Integer),
     Column("output_tokens", Integer),
     Column("assistant", word(128), doc="name@version that replied"),
+    Column("quiet", Integer, nullable=False, default=0, server_default="0", doc="ms of silence a question waits for"),
+    Column("through", Integer, doc="offset of the last question of several that it replies to"),
+    Column("message_ids", prose(), doc="JSON: of all questions, where it replies to several"),
+    Column("images", prose(), doc="JSON: keys of files of a reply"),
 )
 
 steps = Table(
@@ -95,6 +108,25 @@ notes = Table(
     Index("notes_by_key", "person", "note_key", unique=True),
 )
 
+connections = Table(
+    "connections",
+    metadata,
+    Column("id", word(64), primary_key=True),
+    Column("person", word(128), nullable=False),
+    Column("node", word(255), nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("connections_by_person", "person"),
+    Index("connections_by_node", "node"),
+    Index("connections_by_age", "expires_at"),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("url", word(255), primary_key=True),
+    Column("alive_until", BigInteger, nullable=False),
+)
+
 claims = Table(
     "claims",
     metadata,
@@ -115,6 +147,7 @@ dead_letters = Table(
     Column("code", word(64), nullable=False),
     Column("tries", Integer, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("text", prose(), doc="of all questions, where these were several"),
     Index("dead_letters_by_age", "created_at"),
 )
 
@@ -124,6 +157,62 @@ sign_outs = Table(
     Column("person", word(128), primary_key=True),
     Column("at", BigInteger, nullable=False, doc="tokens issued until then are refused"),
     Index("sign_outs_by_age", "at"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("conversation_id", word(64), primary_key=True),
+    Column("offset", Integer, primary_key=True, autoincrement=False, doc="of the reply to send"),
+    Column("asked_at", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False, doc="how often it was taken"),
+    Column("owner", word(255), nullable=False, doc="who took it last"),
+    Column("lent", Boolean, nullable=False),
+    Column("due_at", BigInteger, nullable=False, doc="it may be taken then, lent or not"),
+    Index("outbox_by_due", "due_at"),
+)
+
+outgoing_parts = Table(
+    "outgoing_parts",
+    metadata,
+    Column("conversation_id", word(64), primary_key=True),
+    Column("offset", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("state", word(16), nullable=False),
+    Column("began_at", BigInteger, nullable=False),
+    Column("provider_id", word(128)),
+    Column("code", word(64)),
+)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("channel", word(32), primary_key=True),
+    Column("provider_id", word(128), primary_key=True),
+    Column("status", word(16), nullable=False),
+    Column("code", word(64)),
+    Column("at", BigInteger, nullable=False),
+    Index("receipts_by_age", "at"),
+)
+
+opt_outs = Table(
+    "opt_outs",
+    metadata,
+    Column("person", word(128), primary_key=True),
+    Column("channel", word(32), primary_key=True),
+    Column("at", BigInteger, nullable=False, doc="when it was said"),
+    Column("ended_by", word(64), doc="the text that ended the opt-out, empty if there was none; null: it holds"),
+    Column("begun_by", word(64), doc="the text that began the opt-out; null: none did"),
+    Column("heard", prose(), doc="JSON: of the person's last words, the ids of their texts"),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("name", word(255), primary_key=True),
+    Column("amount", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False, doc="it may be forgotten then"),
+    Index("accounts_by_age", "until"),
 )
 
 assistant_versions = Table(
@@ -145,4 +234,13 @@ assistant_moves = Table(
     Column("provider_id", word(128)),
     Column("moved_at", BigInteger, nullable=False),
     Column("undone", Boolean, nullable=False),
+)
+
+writers = Table(
+    "writers",
+    metadata,
+    Column("id", word(32), primary_key=True),
+    Column("done", BigInteger, nullable=False, doc="number of its newest transaction"),
+    Column("at", BigInteger, nullable=False, doc="when that was"),
+    Index("writers_by_age", "at"),
 )

@@ -24,20 +24,23 @@ class SoleBackend(SqlBackend):
         super().__init__(*arguments, **options)
         self._heads = Heads(MOST_HEADS)
 
-    async def current(self, person: str, channel: str, assistant: str) -> Conversation:
+    async def current(
+        self, person: str, channel: str, assistant: str, *, since: int = 0, ended: str | None = None
+    ) -> Conversation:
         known = self._heads.get(person, channel)
-        return known or await self._learn(person, channel, assistant)
+        if known is not None and known.goes_on(since, ended):
+            return known
+        return await self._learn(person, channel, assistant, since, ended)
 
-    async def _learn(self, person: str, channel: str, assistant: str) -> Conversation:
+    async def _learn(self, person: str, channel: str, assistant: str, since: int, ended: str | None) -> Conversation:
         values, moves = {"person": person, "channel": channel}, self._heads.moves
         row = await self._database.read(lambda connection: connection.execute(sql.HEAD, values).first())
-        if row is None:
-            with self._heads.moving(person):
-                return await super().current(person, channel, assistant)
-        found = rows.conversation(row)
-        if not row.has_letters:
-            self._heads.learn(found, moves)
-        return found
+        if row is not None and (found := rows.conversation(row)).goes_on(since, ended):
+            if not row.has_letters:
+                self._heads.learn(found, moves)
+            return found
+        with self._heads.moving(person):
+            return await super().current(person, channel, assistant, since=since, ended=ended)
 
     async def create(self, person: str, channel: str, assistant: str) -> Conversation:
         with self._heads.moving(person):
@@ -51,9 +54,9 @@ class SoleBackend(SqlBackend):
         with self._heads.moving(message.person):
             return await super().accept(message)
 
-    async def answer(self, lease: Lease, draft: Draft) -> Settled:
+    async def answer(self, lease: Lease, draft: Draft, *, post: bool = False) -> Settled:
         with self._heads.moving(lease.person):
-            return await super().answer(lease, draft)
+            return await super().answer(lease, draft, post=post)
 
     async def requeue(self, letter: DeadLetter) -> Accepted:
         with self._heads.moving(letter.person):

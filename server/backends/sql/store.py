@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,75 +10,27 @@ from sqlalchemy import Connection, Row
 
 from server.backends.sql import rows
 from server.backends.sql import statements as sql
-from server.backends.sql.base import SqlBase, held
-from server.errors import Conflict, NotFound, TooMany
+from server.backends.sql.base import held
+from server.backends.sql.conversations import SqlConversations, no_conversation
+from server.backends.sql.line import NextTurn, SqlLine
+from server.backends.sql.outbox import SqlOutbox
+from server.backends.sql.upkeep import CLAIM_DAYS, DAY_MS
+from server.errors import Conflict, NotFound
 from server.model import (
     Accepted,
-    Conversation,
     Draft,
     Entry,
     InboundMessage,
     Lease,
     Page,
-    Reply,
     Settled,
 )
 
-CLAIM_DAYS = 7
-SIGN_OUT_DAYS = 31
 NEWEST = 2**31 - 1
 
 
-class SqlStore(SqlBase):
-    """Implements the ports Conversations, Log and Leases."""
-
-    # --- Conversations ---
-
-    async def current(self, person: str, channel: str, assistant: str) -> Conversation:
-        values = {"person": person, "channel": channel}
-        row = await self._database.read(lambda connection: connection.execute(sql.CURRENT, values).first())
-        if row is not None:
-            return rows.conversation(row)
-        return await self._database.write(lambda connection: self._current(connection, person, channel, assistant))
-
-    def _current(self, connection: Connection, person: str, channel: str, assistant: str) -> Conversation:
-        row = connection.execute(sql.CURRENT, {"person": person, "channel": channel}).first()
-        return rows.conversation(row) if row is not None else self._create(connection, person, channel, assistant)
-
-    async def create(self, person: str, channel: str, assistant: str) -> Conversation:
-        return await self._database.write(lambda connection: self._create(connection, person, channel, assistant))
-
-    def _create(self, connection: Connection, person: str, channel: str, assistant: str) -> Conversation:
-        now = self._now()
-        new = Conversation(
-            f"c_{secrets.token_hex(12)}", person, channel, assistant, secrets.token_hex(6), 0, 0, now, now
-        )
-        connection.execute(sql.LEAVE_CURRENT, {"whose": person, "where": channel})
-        connection.execute(sql.MAKE_CURRENT, {"person": person, "channel": channel, "conversation_id": new.id})
-        connection.execute(sql.CREATE, rows.conversation_row(new))
-        return new
-
-    async def find(self, person: str, conversation_id: str) -> Conversation:
-        values = {"key": conversation_id, "person": person}
-        row = await self._database.read(lambda connection: connection.execute(sql.FIND, values).first())
-        if row is None:
-            raise no_conversation()
-        return rows.conversation(row)
-
-    async def recent(self, person: str, limit: int) -> Sequence[Conversation]:
-        values = {"person": person, "most": limit}
-        found = await self._database.read(lambda connection: connection.execute(sql.RECENT, values).all())
-        return [rows.conversation(row) for row in found]
-
-    async def delete(self, person: str, conversation_id: str) -> None:
-        await self._database.write(lambda connection: self._delete(connection, person, conversation_id))
-
-    def _delete(self, connection: Connection, person: str, conversation_id: str) -> None:
-        row = self._lock(connection, conversation_id)
-        if row is None or row.person != person:
-            raise no_conversation()
-        for statement in sql.FORGET_CONVERSATION:
-            connection.execute(statement, {"key": conversation_id, "whose": person})
+class SqlStore(SqlConversations, SqlLine, SqlOutbox):
+    """Implements the ports Log, Claims and Leases, beside that of the conversations."""
 
     # --- Log ---
 
@@ -93,35 +44,49 @@ class SqlStore(SqlBase):
         row = self._lock(connection, message.conversation_id)
         if row is None or row.person != message.person:
             raise no_conversation()
-        if row.waiting and message.when_busy == "reject":
-            raise TooMany("The assistant is still answering; wait for it.", code="busy", retry_after=1)
-        if row.waiting >= self._most_waiting:
-            raise TooMany(
-                f"{row.waiting} messages of this conversation wait for their answer; wait for one.",
-                code="too_many_waiting",
-                retry_after=5,
-            )
+        message.check_room(row.waiting, self._most_waiting)
         return self._append_question(connection, message, row)
 
     def _claimed(self, connection: Connection, message: InboundMessage) -> Accepted | None:
-        values = {"person": message.person, "message_id": message.message_id}
-        row = connection.execute(sql.CLAIMED, values).first()
-        if row is None:
-            return None
-        if row.text != message.text:
-            raise Conflict("This messageId was used before with another text; take a new one.", code="id_conflict")
-        return Accepted(row.conversation_id, message.message_id, row.offset, row.text, row.created_at, duplicate=True)
+        for one in message.ids:
+            row = connection.execute(sql.CLAIMED, {"person": message.person, "message_id": one}).first()
+            if row is None:
+                continue
+            if row.created_at <= self._oldest_claim():
+                # Whether or not the message gets in, this counts for nothing.
+                connection.execute(sql.UNCLAIM, {"whose": message.person, "used": one})
+                continue
+            if row.text is None:
+                # Its conversation was deleted.
+                place = (row.conversation_id, message.message_id, row.offset, message.text, row.created_at)
+                return Accepted(*place, duplicate=True)
+            if row.message_id == message.message_id and row.text != message.text:
+                raise Conflict(
+                    "This messageId or key was used before with another text; take a new one.", code="id_conflict"
+                )
+            return Accepted(row.conversation_id, row.message_id, row.offset, row.text, row.created_at, duplicate=True)
+        return None
 
     def _append_question(self, connection: Connection, message: InboundMessage, row: Row[Any]) -> Accepted:
         now, offset = self._now(), row.head + 1
         if row.waiting and message.when_busy == "interrupt":
             self._cancel_waiting(connection, row)
-        place = {"conversation_id": message.conversation_id, "offset": offset, "message_id": message.message_id}
-        connection.execute(sql.CLAIM, {"person": message.person, "created_at": now, **place})
-        connection.execute(sql.APPEND, {**place, **rows.NO_REPLY, "text": message.text, "created_at": now})
-        head = {"key": message.conversation_id, "head": offset, "waiting": row.waiting + 1, "updated_at": now}
-        connection.execute(sql.ACCEPTED, head)
-        return Accepted(message.conversation_id, message.message_id, offset, message.text, now)
+        place = {"conversation_id": message.conversation_id, "offset": offset, "created_at": now}
+        for one in message.ids:
+            connection.execute(sql.CLAIM, {"person": message.person, "message_id": one, **place})
+        asked = {"message_id": message.message_id, "text": message.text, "quiet": message.quiet_ms}
+        connection.execute(sql.APPEND, {**place, **rows.NO_REPLY, **asked})
+        head = {"head": offset, "waiting": row.waiting + 1, "created_at": row.created_at if row.head else now}
+        connection.execute(sql.ACCEPTED, {"key": message.conversation_id, **head, "updated_at": now})
+        joins = bool(message.quiet) and self._put_off(connection, row)
+        return Accepted(message.conversation_id, message.message_id, offset, message.text, now, joins=joins)
+
+    async def knows(self, person: str, message_ids: Sequence[str]) -> bool:
+        values = {"person": person, "message_ids": list(message_ids), "since": self._oldest_claim()}
+        return await self._database.read(lambda connection: connection.execute(sql.KNOWN, values).first() is not None)
+
+    def _oldest_claim(self) -> int:
+        return self._now() - CLAIM_DAYS * DAY_MS
 
     async def cancel(self, person: str, conversation_id: str, message_id: str | None) -> None:
         await self._database.write(lambda connection: self._cancel(connection, person, conversation_id, message_id))
@@ -130,13 +95,8 @@ class SqlStore(SqlBase):
         row = self._lock(connection, conversation_id)
         if row is None or row.person != person:
             raise no_conversation()
-        if row.waiting == 0:
-            raise nothing_to_cancel()
-        one = message_id or self._waiting_row(connection, row.id, row.answered).message_id
-        marked = connection.execute(sql.CANCEL_ONE, {"key": row.id, "edge": row.answered, "one": one})
-        if marked.rowcount == 0:
-            raise nothing_to_cancel()
-        connection.execute(sql.DUE, {"key": row.id, "due_at": 0})
+        if not self._cancel_one(connection, row, message_id):
+            raise NotFound("Nothing waits for an answer here.", code="nothing_to_cancel")
 
     def _cancel_waiting(self, connection: Connection, row: Row[Any]) -> None:
         connection.execute(sql.CANCEL_WAITING, {"key": row.id, "edge": row.answered})
@@ -168,18 +128,6 @@ class SqlStore(SqlBase):
         found = await self._database.read(lambda connection: connection.execute(sql.WAITING, values).all())
         return [row.id for row in found]
 
-    async def forget(self) -> None:
-        """Let go of what is older than the promise to remember it."""
-        await self._database.write(self._forget)
-
-    def _forget(self, connection: Connection) -> None:
-        for statement, days in ((sql.FORGET_CLAIMS, CLAIM_DAYS), (sql.FORGET_SIGN_OUTS, SIGN_OUT_DAYS)):
-            connection.execute(statement, {"before": self._now() - days * 86_400_000})
-
-    async def void_leases(self) -> None:
-        """End every lease at once. Only for the one process that has the database to itself."""
-        await self._database.write(lambda connection: connection.execute(sql.VOID_LEASES))
-
     # --- Leases ---
 
     async def take(self, conversation_id: str, owner: str) -> Lease | None:
@@ -189,14 +137,19 @@ class SqlStore(SqlBase):
         row, now = self._lock(connection, conversation_id), self._now()
         if row is None or row.waiting == 0 or row.lease_until > now or row.due_at > now:
             return None
-        asked = self._waiting_row(connection, conversation_id, row.answered)
+        turn = self._next_turn(connection, row.id, row.answered, row.through)
+        if turn.due > now:
+            connection.execute(sql.DUE, {"key": row.id, "due_at": turn.due})
+            return None
         tries, attempt = row.tries + 1, row.attempt + 1
         until = now + self._lease_ms
         connection.execute(
             sql.LEASED,
             {"key": row.id, "attempt": attempt, "lease_owner": owner, "lease_until": until, "tries": tries},
         )
-        question = rows.question(asked)
+        if turn.through != row.through:
+            connection.execute(sql.BEGUN, {"key": row.id, "through": turn.through})
+        question, *more = turn.questions
         return Lease(
             conversation_id=row.id,
             person=row.person,
@@ -206,10 +159,15 @@ class SqlStore(SqlBase):
             question=question,
             tries=tries,
             failures=row.failures,
-            cancelled=asked.cancelled,
+            cancelled=turn.cancelled,
             steps=row.steps,
             thread=row.thread,
+            more=tuple(more),
         )
+
+    async def owner(self, conversation_id: str) -> str | None:
+        values = {"key": conversation_id, "now": self._now()}
+        return await self._database.read(lambda connection: connection.execute(sql.OWNER, values).scalar())
 
     async def renew(self, lease: Lease) -> Lease:
         return await self._database.write(lambda connection: self._renew(connection, lease))
@@ -219,51 +177,52 @@ class SqlStore(SqlBase):
         connection.execute(sql.RENEWED, {"key": row.id, "lease_until": self._now() + self._lease_ms})
         return replace(lease, cancelled=self._waiting_row(connection, row.id, row.answered).cancelled)
 
-    async def answer(self, lease: Lease, draft: Draft) -> Settled:
-        return await self._database.write(lambda connection: self._answer(connection, lease, draft))
+    async def answer(self, lease: Lease, draft: Draft, *, post: bool = False) -> Settled:
+        return await self._database.write(lambda connection: self._answer(connection, lease, draft, post=post))
 
-    def _answer(self, connection: Connection, lease: Lease, draft: Draft) -> Settled:
+    def _answer(self, connection: Connection, lease: Lease, draft: Draft, *, post: bool) -> Settled:
         row = self._lock(connection, lease.conversation_id)
         if row is not None and (settled := self._settled_before(connection, lease, row)) is not None:
             return settled
         row = held(row, lease)
-        now, question = self._now(), lease.question
-        reply = Reply(row.head + 1, question.offset, question.message_id, draft, now)
+        now = self._now()
+        reply = lease.reply(row.head + 1, draft, now)
         connection.execute(sql.APPEND, rows.reply_row(lease, reply))
+        unposted = post and not self._file(connection, lease, reply)
         if draft.code is not None:
             connection.execute(sql.BURY, rows.dead_letter_row(lease, draft.code, now))
         if row.steps:
             connection.execute(sql.FORGET_STEPS, {"key": row.id})
-        follows = row.waiting > 1
+        waiting = row.waiting - len(lease.questions)
+        turn = self._next_turn(connection, row.id, reply.last, 0) if waiting else None
+        follows = turn if turn is not None and turn.due <= now else None
         connection.execute(
             sql.ANSWERED,
             {
                 "key": row.id,
                 "head": reply.offset,
-                "answered": question.offset,
-                "waiting": row.waiting - 1,
+                "answered": reply.last,
+                "waiting": waiting,
                 "tries": 1 if follows else 0,
                 "failures": 0,
-                "due_at": 0,
+                "due_at": turn.due if turn and not follows else 0,
                 "lease_until": now + self._lease_ms if follows else 0,
                 "updated_at": now,
                 "steps": 0,
+                "through": follows.through if follows else 0,
             },
         )
-        return Settled(reply, self._next(connection, lease, row.thread) if follows else None)
+        return Settled(reply, following(lease, follows, row.thread) if follows else None, unposted)
 
     def _settled_before(self, connection: Connection, lease: Lease, row: Row[Any]) -> Settled | None:
         """The same again, for a caller that could not know that its answer had been stored."""
         if row.answered < lease.question.offset or row.attempt != lease.attempt:
             return None
         stored = connection.execute(sql.REPLY_TO, {"key": row.id, "asked": lease.question.offset}).one()
-        holds = row.lease_until > 0 and row.waiting > 0
-        return Settled(rows.reply(stored), self._next(connection, lease, row.thread) if holds else None)
-
-    def _next(self, connection: Connection, lease: Lease, thread: str | None) -> Lease:
-        asked = self._waiting_row(connection, lease.conversation_id, lease.question.offset)
-        question = rows.question(asked)
-        return replace(lease, question=question, tries=1, failures=0, cancelled=asked.cancelled, steps=0, thread=thread)
+        if row.lease_until == 0 or row.waiting == 0:
+            return Settled(rows.reply(stored), None)
+        turn = self._next_turn(connection, row.id, row.answered, row.through)
+        return Settled(rows.reply(stored), following(lease, turn, row.thread))
 
     async def fail(self, lease: Lease, retry_after: float) -> None:
         await self._database.write(lambda connection: self._fail(connection, lease, retry_after))
@@ -281,9 +240,8 @@ class SqlStore(SqlBase):
         connection.execute(sql.RENEWED, {"key": row.id, "lease_until": 0})
 
 
-def nothing_to_cancel() -> NotFound:
-    return NotFound("Nothing waits for an answer here.", code="nothing_to_cancel")
-
-
-def no_conversation() -> NotFound:
-    return NotFound("No such conversation; listConversations shows yours.", code="unknown_conversation")
+def following(lease: Lease, turn: NextTurn, thread: str | None) -> Lease:
+    """The same lease, on the turn that comes next."""
+    question, *more = turn.questions
+    one = replace(lease, question=question, more=tuple(more), cancelled=turn.cancelled)
+    return replace(one, tries=1, failures=0, steps=0, thread=thread)

@@ -7,6 +7,8 @@ import random
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
+from operator import methodcaller
 from typing import Any
 
 import structlog
@@ -21,6 +23,7 @@ HOLD_SECONDS = 45
 WAIT_SECONDS = 5
 RECEIVERS = 2
 MOST_LATER = 10_000
+MOST_DELAYS = 2
 MOST_UNHEARD = 1_000
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
@@ -48,7 +51,7 @@ class SqsBell:
         self._wait_seconds = wait_seconds
         self._heard: asyncio.Queue[SqsRing] = asyncio.Queue()
         self._held: set[SqsRing] = set()
-        self._later: dict[str, asyncio.TimerHandle] = {}
+        self._later: dict[str, list[asyncio.TimerHandle]] = {}
         self._keeping = tasks.create_task(self._keep())
         self._receivers: set[asyncio.Task[None]] = set()
         self._over = asyncio.Event()
@@ -56,7 +59,7 @@ class SqsBell:
     async def ring(self, conversation_id: str, delay: float = 0) -> None:
         if delay > 0:
             self._ring_later(conversation_id, delay)
-        elif self._holds(conversation_id) and self._heard.qsize() < MOST_UNHEARD:
+        elif self._holds(conversation_id) and self._heard.qsize() < MOST_UNHEARD and not self._over.is_set():
             # The queue keeps it from everyone, us too, until the loan ends; and a ring may mean: stop.
             self._heard.put_nowait(SqsRing(conversation_id, bell=self))
         else:
@@ -83,12 +86,12 @@ class SqsBell:
 
     @property
     def delayed(self) -> int:
-        """Rings that are not due yet."""
+        """Conversations with rings that are not due yet."""
         return len(self._later)
 
     async def close(self) -> None:
         """What is on loan still is given back."""
-        for timer in self._later.values():
+        for timer in chain.from_iterable(self._later.values()):
             timer.cancel()
         self._over.set()
         await self._pass_on(self._unheard())
@@ -101,19 +104,23 @@ class SqsBell:
         return any(ring.conversation_id == conversation_id for ring in self._held)
 
     def _ring_later(self, conversation_id: str, delay: float) -> None:
-        """A FIFO queue knows no delay of one message. What does not fit, or dies with us, the sweep makes good."""
-        loop = asyncio.get_running_loop()
-        known = self._later.get(conversation_id)
-        if known is not None:
-            if known.when() <= loop.time() + delay:
-                return
-            known.cancel()
-        elif len(self._later) >= MOST_LATER:
+        """A FIFO queue knows no delay of one message. What does not fit, or dies with us, the sweep makes good.
+
+        Of several rings the first counts, and the last: it is for what was put off since the first.
+        """
+        if conversation_id not in self._later and len(self._later) >= MOST_LATER:
             return
-        self._later[conversation_id] = loop.call_later(delay, self._ring_now, conversation_id)
+        timers = self._later.setdefault(conversation_id, [])
+        timers.append(asyncio.get_running_loop().call_later(delay, self._ring_now, conversation_id))
+        timers.sort(key=methodcaller("when"))
+        if len(timers) > MOST_DELAYS:
+            timers.pop(1).cancel()
 
     def _ring_now(self, conversation_id: str) -> None:
-        del self._later[conversation_id]
+        timers = self._later[conversation_id]
+        timers.pop(0)
+        if not timers:
+            del self._later[conversation_id]
         self._tasks.create_task(self._try(self.ring(conversation_id), SqsRing(conversation_id, bell=self)))
 
     async def _try(self, asking: Coroutine[Any, Any, None], ring: SqsRing) -> None:
@@ -174,10 +181,10 @@ class SqsBell:
         return found
 
     async def _pass_on(self, rings: Sequence[SqsRing]) -> None:
+        """At once, and once for each conversation: a process that ends has no time."""
         await self._give_back(rings)
-        for ring in rings:
-            if not ring.receipts:
-                await self._try(self._queue.send(ring.conversation_id), ring)
+        ours = {ring.conversation_id: ring for ring in rings if not ring.receipts}
+        await asyncio.gather(*(self._try(self._queue.send(name), ring) for name, ring in ours.items()))
 
     async def _give_back(self, rings: Sequence[SqsRing]) -> None:
         self._held.difference_update(rings)

@@ -11,10 +11,13 @@ from typing import Any
 
 import aioboto3
 import aiohttp
+import structlog
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
 from server.errors import ConfigError, Unavailable
+
+logger = structlog.get_logger()
 
 # The most that SQS gives at once, and lets anyone wait.
 MOST_AT_ONCE = 10
@@ -87,7 +90,7 @@ class Queue:
                 WaitTimeSeconds=wait_seconds,
                 VisibilityTimeout=hold_seconds,
             )
-        return [Message(message["Body"], message["ReceiptHandle"]) for message in answer.get("Messages", [])]
+            return [Message(message["Body"], message["ReceiptHandle"]) for message in answer.get("Messages", [])]
 
     async def delete(self, receipt: str) -> None:
         async with asked(CALL_SECONDS):
@@ -121,6 +124,10 @@ async def asked(seconds: float) -> AsyncIterator[None]:
             yield
     except (BotoCoreError, ClientError, aiohttp.ClientError, OSError) as error:
         raise Unavailable(f"the queue does not answer ({code_of(error)})") from error
+    except Exception as error:
+        # Of whoever gives credentials, or of an answer that is none.
+        logger.exception("sqs_failed")
+        raise Unavailable("the queue does not answer") from error
 
 
 def code_of(error: BaseException | None) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
-from typing import assert_never, get_args
+from html import escape
+from typing import TypeAlias, assert_never, get_args
 
 import msgspec
 from markdown_it import MarkdownIt
@@ -17,6 +18,9 @@ from server.errors import BadInput, ServerError
 from server.model import Frame, reply_id
 
 NAME = "websocket"
+
+# The key of a file to a link to it that is good from now on. Computes, and waits for nothing.
+Sign: TypeAlias = Callable[[str], str]
 
 decoder: msgspec.json.Decoder[frames.ClientFrame] = msgspec.json.Decoder(frames.ClientFrame)
 encoder = msgspec.json.Encoder()
@@ -60,12 +64,13 @@ def write(frame: frames.ServerFrame, *, conversation_id: str = "", offset: int =
     return Frame(encoder.encode(frame), conversation_id, offset, turn, delta)
 
 
-def encode(event: model.Event) -> Frame:
-    """An event as every device of the person gets it."""
+def encode(event: model.Event, sign: Sign) -> Frame:
+    """An event as every device of the person gets it, with links to its pictures that begin to run out now."""
     match event:
         case model.Delta(conversation_id, question, at, text):
             delta = frames.AssistantDelta(conversation_id, reply_id(conversation_id, question), at, text)
-            return write(delta, conversation_id=conversation_id, turn=question)
+            # The most frequent by far: made at one go.
+            return Frame(encoder.encode(delta), conversation_id, 0, question, True, at, at + len(text))
         case model.Accepted():
             return accepted(event)
         case model.RunStarted(conversation_id, question, assistant):
@@ -76,7 +81,7 @@ def encode(event: model.Event) -> Frame:
             used = frames.ToolCall(conversation_id, reply_id(conversation_id, question), name, status)
             return write(used, conversation_id=conversation_id, turn=question)
         case model.Replied(conversation_id, stored):
-            return replied(conversation_id, stored)
+            return replied(conversation_id, stored, sign)
         case _:
             assert_never(event)
 
@@ -86,18 +91,19 @@ def accepted(event: model.Accepted) -> Frame:
     return write(frame, conversation_id=event.conversation_id, offset=event.offset)
 
 
-def replied(conversation_id: str, reply: model.Reply) -> Frame:
-    frame = response(conversation_id, reply)
+def replied(conversation_id: str, reply: model.Reply, sign: Sign) -> Frame:
+    frame = response(conversation_id, reply, sign)
 
     @cache
     def with_html() -> bytes:
-        return encoder.encode(msgspec.structs.replace(frame, html=html(reply.draft.text)))
+        return encoder.encode(msgspec.structs.replace(frame, html=html(frame.message, frame.images)))
 
-    plain = write(frame, conversation_id=conversation_id, offset=reply.offset, turn=reply.question)
-    return plain if frame.error else replace(plain, rich=with_html)
+    whole = write(frame, conversation_id=conversation_id, offset=reply.offset, turn=reply.question)
+    plain = replace(whole, through=reply.last)
+    return plain if frame.error else replace(plain, end=len(reply.draft.text), rich=with_html)
 
 
-def response(conversation_id: str, reply: model.Reply) -> frames.AssistantResponse:
+def response(conversation_id: str, reply: model.Reply, sign: Sign) -> frames.AssistantResponse:
     draft = reply.draft
     return frames.AssistantResponse(
         error=draft.code is not None,
@@ -110,19 +116,24 @@ def response(conversation_id: str, reply: model.Reply) -> frames.AssistantRespon
         usage=frames.TokenUsage(draft.usage.input_tokens, draft.usage.output_tokens) if draft.usage else None,
         code=draft.code,
         retryable=draft.retryable if draft.code else None,
+        images=tuple(map(sign, draft.images)),
+        message_ids=reply.message_ids or None,
     )
 
 
-def html(text: str) -> str:
-    """CommonMark. Raw HTML is shown as text, links go to the web or mail only, and no picture loads by itself."""
-    return str(markdown.render(text))
+def html(text: str, images: Sequence[str] = ()) -> str:
+    """CommonMark, then our own pictures. Raw HTML is shown as text, links go to the web or mail only, and no picture
+    that the text names loads by itself.
+    """
+    shown = (f'<p><img src="{escape(url)}" alt="" referrerpolicy="no-referrer"></p>\n' for url in images)
+    return str(markdown.render(text)) + "".join(shown)
 
 
-def replay(conversation_id: str, entry: model.Entry) -> Frame:
+def replay(conversation_id: str, entry: model.Entry, sign: Sign) -> Frame:
     """An entry of the log as the frame that announced it."""
     match entry:
         case model.Reply():
-            return replied(conversation_id, entry)
+            return replied(conversation_id, entry, sign)
         case model.Question(offset, message_id, text, created_at):
             return accepted(model.Accepted(conversation_id, message_id, offset, text, created_at))
         case _:
@@ -145,16 +156,26 @@ def connected(
     )
 
 
-def history(conversation_id: str, page: model.Page) -> Frame:
-    return write(frames.HistoryPage(conversation_id, [history_entry(entry) for entry in page.entries], page.more))
+def history(conversation_id: str, page: model.Page, sign: Sign) -> Frame:
+    entries = [history_entry(entry, sign) for entry in page.entries]
+    return write(frames.HistoryPage(conversation_id, entries, page.more))
 
 
-def history_entry(entry: model.Entry) -> frames.HistoryEntry:
+def history_entry(entry: model.Entry, sign: Sign) -> frames.HistoryEntry:
     match entry:
         case model.Question(offset, message_id, text, created_at):
             return frames.HistoryEntry(offset, "user", text, message_id, iso(created_at))
-        case model.Reply(offset, _, message_id, draft, created_at):
-            return frames.HistoryEntry(offset, "assistant", draft.text, message_id, iso(created_at), draft.code)
+        case model.Reply(offset, _, message_id, draft, created_at, message_ids):
+            return frames.HistoryEntry(
+                offset,
+                "assistant",
+                draft.text,
+                message_id,
+                iso(created_at),
+                draft.code,
+                message_ids=message_ids or None,
+                images=tuple(map(sign, draft.images)),
+            )
         case _:
             assert_never(entry)
 

@@ -9,11 +9,16 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-MessageId = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$", description="idempotency key, unique per person")]
-ConversationId = Annotated[str, Meta(min_length=1, max_length=64)]
-AssistantName = Annotated[str, Meta(pattern="^[^@]{1,64}$", description="which version answers is the server's choice")]
+# What is none of these no store is asked for: some refuse it with an error, and with it what others write meanwhile.
+WORD = "^[A-Za-z0-9_-]{1,64}$"
+
+MessageId = Annotated[str, Meta(pattern=WORD, description="idempotency key, unique per person")]
+ConversationId = Annotated[str, Meta(pattern=WORD)]
+AssistantName = Annotated[str, Meta(pattern=WORD, description="which version answers is the server's choice")]
 Limit = Annotated[int, Meta(ge=1, le=100)]
 Offset = Annotated[int, Meta(ge=0, le=2**31 - 1, description="number of an entry in the conversation's log, from 1")]
+
+Links = Annotated[tuple[str, ...], Meta(description="pictures; links end, history and resume give new ones")]
 
 
 # --- client -> server ---------------------------------------------------------------------------------------------
@@ -24,7 +29,11 @@ class Action(Struct, frozen=True, tag_field="action", rename="camel"):
 
 
 class SendMessage(Action, frozen=True, tag="sendMessage"):
-    """Say something. Without a messageId the server makes one; with one, sending again is safe."""
+    """Say something. Without a messageId the server makes one; with one, sending again is safe.
+
+    `whenBusy`, while an earlier message waits for its answer: `enqueue` takes the place behind it, `interrupt` cancels
+    what waits, `reject` is refused with the code `busy`.
+    """
 
     message: str
     message_id: MessageId | None = None
@@ -160,7 +169,12 @@ class TokenUsage(Struct, frozen=True, rename="camel"):
 
 
 class AssistantResponse(Message, frozen=True, tag="assistantResponse"):
-    """The one end of a turn: the whole reply, or with `error` what went wrong, in words for people."""
+    """The one end of a turn: the whole reply, or with `error` what went wrong, in words for people and as a `code`.
+
+    `finishReason`: stop, length, content_filter, refusal, cancelled or error.
+
+    `messageIds`: of all the messages that it answers, where these are several; `messageId` is the first.
+    """
 
     error: bool
     message: str
@@ -173,6 +187,8 @@ class AssistantResponse(Message, frozen=True, tag="assistantResponse"):
     code: str | None = None
     retryable: bool | None = None
     html: str | None = None
+    message_ids: tuple[str, ...] | None = None
+    images: Links = ()
 
 
 class HistoryEntry(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -182,6 +198,8 @@ class HistoryEntry(Struct, frozen=True, rename="camel", omit_defaults=True):
     message_id: str
     created_at: str
     code: str | None = None
+    message_ids: tuple[str, ...] | None = None
+    images: Links = ()
 
 
 class HistoryPage(Message, frozen=True, tag="history"):
@@ -245,7 +263,9 @@ class Disconnecting(Message, frozen=True, tag="disconnecting"):
 
 
 class ErrorFrame(Message, frozen=True, tag="error"):
-    """An action was refused; nothing was changed by it."""
+    """An action failed. With the codes timeout, unavailable and internal nobody knows whether it took effect: send it
+    again, a message with the same messageId. With any other it changed nothing.
+    """
 
     code: str
     message: str

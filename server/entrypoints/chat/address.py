@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from shlex import quote
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 import httpx2
 from websockets.exceptions import InvalidURI
@@ -41,14 +41,23 @@ class Address:
 
     async def model(self) -> str:
         """What its health page says that it answers with; nothing if it says nothing."""
-        parts = urlsplit(self.url)
-        url = urlunsplit(("https" if parts.scheme == "wss" else "http", parts.netloc, "/", "", ""))
         try:
             async with asyncio.timeout(LABEL_SECONDS), httpx2.AsyncClient(trust_env=not self.is_here) as http:
-                model = (await http.get(url)).json()["model"]
+                model = (await http.get(self._page)).json()["model"]
         except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, ValueError, LookupError, TypeError):
             return ""
         return model if isinstance(model, str) else ""
+
+    def complete(self, link: str) -> str:
+        """With the server's address, if it has none."""
+        parts = urlsplit(self._page)
+        host = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+        return urljoin(urlunsplit(host), link)
+
+    @property
+    def _page(self) -> str:
+        parts = urlsplit(self.url)
+        return urlunsplit(("https" if parts.scheme == "wss" else "http", parts.netloc, "/", "", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +116,7 @@ def find_identity(user: str | None, token: str | None) -> Identity:
         if not VISIBLE.fullmatch(given):
             raise ConfigError("The token holds what no token does; copy it anew.")
         return Identity(lambda: given)
-    from server.wiring import local_pool  # It takes a second, for which a given token need not wait.
+    from server.wiring.auth import local_pool
 
     name = user or "demo"
     settings = read_settings()

@@ -15,6 +15,8 @@ def show_past(view: View, page: frames.HistoryPage) -> None:
     for entry in page.messages:
         reply = Kind.PAST_FAILURE if entry.code else Kind.PAST_REPLY
         view.show(Kind.PAST_QUESTION if entry.role == "user" else reply, entry.text)
+        for link in entry.images:
+            view.show(Kind.PICTURE, link)
 
 
 def show_list(view: View, entries: Sequence[frames.ConversationEntry], current: str) -> None:

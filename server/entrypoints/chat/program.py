@@ -8,6 +8,9 @@ import signal
 import time
 from contextlib import suppress
 from functools import partial
+from typing import TypeVar
+
+import msgspec
 
 from server.channels.websocket import frames
 from server.entrypoints.chat.address import Address, Identity
@@ -15,6 +18,8 @@ from server.entrypoints.chat.link import Link, Patience
 from server.entrypoints.chat.talk import Talk
 from server.entrypoints.chat.verdict import Again
 from server.entrypoints.chat.view import Face, Kind
+
+Pictured = TypeVar("Pictured", frames.AssistantResponse, frames.HistoryEntry)
 
 TICK_SECONDS = 0.25
 SETTLE_SECONDS = 2.0
@@ -111,8 +116,21 @@ class Program:
             if self._welcome is None and self._interactive:
                 self._greet(frame)
             self._welcome = frame
-        self._talk.received(frame)
+        self._talk.received(self._with_whole_links(frame))
         self._wake()
+
+    def _with_whole_links(self, frame: frames.ServerFrame) -> frames.ServerFrame:
+        """A terminal does not know what a link without a host is on."""
+        match frame:
+            case frames.AssistantResponse():
+                return self._located(frame)
+            case frames.HistoryPage():
+                return msgspec.structs.replace(frame, messages=[self._located(entry) for entry in frame.messages])
+            case _:
+                return frame
+
+    def _located(self, frame: Pictured) -> Pictured:
+        return msgspec.structs.replace(frame, images=tuple(map(self._address.complete, frame.images)))
 
     def _greet(self, welcome: frames.Connected) -> None:
         model = f"; {self._link.model} answers" if self._link.model else ""

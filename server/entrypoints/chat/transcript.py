@@ -168,12 +168,16 @@ class Transcript:
             self._view.show(Kind.FAILURE, frame.message)
         else:
             self._complete(reply, frame.message)
-            self._view.show(Kind.REPLY if self._is_mine(frame.message_id) else Kind.FOREIGN_REPLY, frame.message)
+            mine = self._is_mine(frame.message_id)
+            self._view.show(Kind.REPLY if mine else Kind.FOREIGN_REPLY, frame.message)
+            for link in frame.images:
+                self._view.show(Kind.PICTURE if mine else Kind.FOREIGN_PICTURE, link)
             if early := ENDINGS.get(frame.finish_reason, frame.finish_reason):
                 self._view.show(Kind.REMARK, early)
         self._reply = None
-        self._answered.append(frame.message_id)
-        self.unsay(frame.message_id)
+        for message_id in frame.message_ids or (frame.message_id,):
+            self._answered.append(message_id)
+            self.unsay(message_id)
 
     def _begin_at(self, offset: int) -> None:
         self._offset = offset

@@ -31,6 +31,8 @@ class Kind(Enum):
     REMARK = Look("· ", "", "class:remark")
     WARNING = Look("! ", "", "class:warning")
     LISTING = Look("", "", aloud=True)
+    PICTURE = Look("picture: ", "picture: ", aloud=True)
+    FOREIGN_PICTURE = Look("picture: ", "picture: ")
     PAST_QUESTION = Look("> ", "you: ", "class:question", aloud=True)
     PAST_REPLY = Look("", "assistant: ", aloud=True)
     PAST_FAILURE = Look("! ", "assistant: ", "class:failure", aloud=True)

@@ -19,7 +19,12 @@ from tests.fakes.openai_server.validation import Inspector, Violation
 KEPT_REQUESTS = 1000
 SECRET_HEADERS = frozenset({"authorization", "api-key"})
 
-MODELS: Mapping[str, str | None] = {"gpt-6.1-sol": None, "gpt-6.1-terra": None, "gpt-4o": "2027-01-14"}
+MODELS: Mapping[str, str | None] = {
+    "gpt-image-2.5-flare": None,
+    "gpt-6.1-sol": None,
+    "gpt-6.1-terra": None,
+    "gpt-4o": "2027-01-14",
+}
 
 
 @dataclass(slots=True)
@@ -50,6 +55,7 @@ class FakeOpenAI:
         normal: Answer | Choose = ECHO,
         models: Mapping[str, str | None] = MODELS,
         assistants_gone: bool = False,
+        kept_requests: int = KEPT_REQUESTS,
     ) -> None:
         self.base_url = ""
         self.models = models
@@ -62,12 +68,12 @@ class FakeOpenAI:
         self.kept = Kept()
         self._runs = Runs()
         self._troubles: dict[str, deque[Fault | None]] = {}
-        self._requests: deque[Recorded] = deque(maxlen=KEPT_REQUESTS)
+        self._requests: deque[Recorded] = deque(maxlen=kept_requests)
         self._changed = asyncio.Event()
 
     @property
     def requests(self) -> list[Recorded]:
-        """In the order of their arrival, the last thousand; those under /v1 only."""
+        """In the order of their arrival, the last thousand unless more are kept; those under /v1 only."""
         return list(self._requests)
 
     @property
@@ -128,7 +134,7 @@ class FakeOpenAI:
         self.kept = Kept()
         self.inspector.violations.clear()
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
         """Returns once the condition holds; it is asked at every change of a request. Raises `TimeoutError`."""
         async with asyncio.timeout(seconds):
             while not condition():

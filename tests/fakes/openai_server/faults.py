@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -25,6 +25,8 @@ class Fault(StrEnum):
     SERVER_ERROR = "server_error"  # 500
     SLOW_DOWN = "slow_down"  # 429 of traffic that grows too fast
     OVERLOADED = "overloaded"  # 503
+    OVERLOADED_SECONDS = "overloaded_seconds"  # 503 with retry-after
+    GATEWAY_TIMEOUT = "gateway_timeout"  # 504
     CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"  # 400
     UNAUTHORIZED = "unauthorized"  # 401
     MODEL_NOT_FOUND = "model_not_found"  # 404
@@ -99,6 +101,8 @@ def denial_of(fault: Fault | None, retry_after: float) -> Denial | None:
             return _rate_limited({"retry-after": f"{retry_after:g}"})
         case Fault.RATE_LIMITED_MILLISECONDS:
             return _rate_limited({"retry-after-ms": f"{retry_after * 1000:g}"})
+        case Fault.OVERLOADED_SECONDS:
+            return replace(_PLAIN[Fault.OVERLOADED], headers={"retry-after": f"{retry_after:g}"})
         case _:
             return _PLAIN.get(fault) if fault else None
 
@@ -114,6 +118,7 @@ _PLAIN = {
     Fault.SLOW_DOWN: Denial(429, "Slow down: your traffic grows too fast.", "requests", "slow_down"),
     Fault.SERVER_ERROR: Denial(500, "The server had an error while processing your request.", "server_error"),
     Fault.OVERLOADED: Denial(503, "The engine is currently overloaded.", "service_unavailable_error"),
+    Fault.GATEWAY_TIMEOUT: Denial(504, "The server did not answer in time.", "server_error"),
     Fault.CONTEXT_LENGTH_EXCEEDED: Denial(
         400,
         "Your input exceeds the context window of this model.",

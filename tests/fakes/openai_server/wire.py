@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import socket
+import ssl
 import struct
 import termios
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -41,7 +42,7 @@ class ReachableTransport(HttpToolsProtocol):
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp, port: int) -> AsyncIterator[int]:
+async def listening(app: ASGIApp, port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """Serves the app on the running loop, at this port or a free one (0). At the end every connection is cut.
 
     Only uvicorn's protocol is used, not its `Server`, whose start and stop each take a tenth of a second and whose stop
@@ -50,7 +51,8 @@ async def listening(app: ASGIApp, port: int) -> AsyncIterator[int]:
     config = uvicorn.Config(app, http=ReachableTransport, ws="none", lifespan="off", log_config=None, access_log=False)
     state = ServerState()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(partial(ReachableTransport, config, state, {}), HOST, port, backlog=2048)
+    protocol = partial(ReachableTransport, config, state, {})
+    server = await loop.create_server(protocol, HOST, port, backlog=2048, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.auth.cognito import LARGEST_TOKEN
+from server.auth.signed import LARGEST_TOKEN
 from tests.unit.auth.forge import CLIENT, KID, MISSING, NOW, claims, header, token
 
 

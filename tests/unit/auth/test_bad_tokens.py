@@ -6,7 +6,8 @@ import pytest
 from jose.backends.base import Key
 from structlog.testing import capture_logs
 
-from server.auth.cognito import LARGEST_TOKEN, CognitoVerifier
+from server.auth.cognito import CognitoVerifier
+from server.auth.signed import LARGEST_TOKEN
 from server.errors import ConfigError, Unauthorized
 from server.model import Principal
 from tests.unit.auth.bad_tokens import BAD

@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from server.auth.keys import LARGEST_DOCUMENT_BYTES, JwksKeys
+from server.errors import Unauthorized, Unavailable
 from tests.unit.auth.forge import FOREIGN_KEY, KID, public_jwk, token, verifier
 from tests.unit.auth.jwks_server import JwksServer
 
@@ -39,6 +40,14 @@ def clock() -> Clock:
 async def keys(issuer: JwksServer, clock: Clock) -> AsyncIterator[JwksKeys]:
     async with JwksKeys(issuer.url, clock=clock) as opened:
         yield opened
+
+
+async def away(keys: JwksKeys, kid: str) -> float:
+    """Nobody can say whether there is such a key; when to ask again."""
+    with pytest.raises(Unavailable) as raised:
+        await keys.find(kid)
+    assert raised.value.retry_after is not None
+    return raised.value.retry_after
 
 
 async def test_a_hydrated_source_verifies_a_token_without_asking_again(issuer: JwksServer, keys: JwksKeys) -> None:
@@ -180,7 +189,41 @@ async def test_old_keys_survive_an_outage(issuer: JwksServer, keys: JwksKeys, cl
     issuer.body = b"" if status in {204, 304} else issuer.body
     clock.now += 7200
     assert await keys.find(KID) is not None
-    assert await keys.find("new") is None
+    assert await away(keys, "new") == 10
+
+
+async def test_a_key_that_came_while_the_issuer_was_away_is_found_once_it_is_back(
+    issuer: JwksServer, keys: JwksKeys, clock: Clock
+) -> None:
+    await keys.hydrate()
+    issuer.publish(public_jwk(FOREIGN_KEY, kid="new"))
+    issuer.status = 503
+    clock.now += 60
+    assert await away(keys, "new") == 10
+    clock.now += 9
+    assert await away(keys, "new") == 1
+    issuer.status = 200
+    clock.now += 1
+    assert await keys.find("new") is not None
+    assert await keys.find("unknown") is None
+
+
+async def test_a_token_is_not_refused_for_good_while_nobody_can_say_whether_it_is_genuine(
+    issuer: JwksServer, keys: JwksKeys, clock: Clock
+) -> None:
+    issuer.status = 500
+    await keys.hydrate()
+    unknown = token(head={"alg": "RS256", "kid": "unknown"})
+    for made in (token(), unknown):
+        with pytest.raises(Unavailable):
+            await verifier(keys).verify(made)
+    with pytest.raises(Unauthorized):
+        await verifier(keys).verify("not.a.token")
+    issuer.status = 200
+    clock.now += 10
+    assert (await verifier(keys).verify(token())).username == "demo"
+    with pytest.raises(Unauthorized):
+        await verifier(keys).verify(unknown)
 
 
 async def test_an_outage_is_asked_about_once_in_ten_seconds(issuer: JwksServer, keys: JwksKeys, clock: Clock) -> None:
@@ -199,14 +242,14 @@ async def test_the_server_starts_without_its_issuer_and_finds_it_later(clock: Cl
         with capture_logs() as logs:
             await keys.hydrate()
         assert [(entry["event"], entry["log_level"]) for entry in logs] == [("jwks_not_fetched", "warning")]
-        assert await keys.find(KID) is None
+        await away(keys, KID)
 
 
 async def test_keys_come_once_the_issuer_is_back(issuer: JwksServer, keys: JwksKeys, clock: Clock) -> None:
     issuer.status = 503
     await keys.hydrate()
     issuer.publish(public_jwk())
-    assert await keys.find(KID) is None
+    await away(keys, KID)
     clock.now += 10
     assert await keys.find(KID) is not None
 
@@ -218,14 +261,14 @@ async def test_a_slow_issuer_is_cut_off(issuer: JwksServer, drip: bytes | None) 
         issuer.gate.clear()
     async with JwksKeys(issuer.url, timeout=0.2) as keys:
         begin = time.monotonic()
-        assert await keys.find(KID) is None
+        await away(keys, KID)
         assert 0.2 <= time.monotonic() - begin < 1.5
 
 
 async def test_the_body_of_an_issuer_that_does_not_stop_is_not_read_on(issuer: JwksServer) -> None:
     issuer.drip = b" " * 8192
     async with JwksKeys(issuer.url, timeout=60) as keys:
-        assert await keys.find(KID) is None
+        await away(keys, KID)
         async with asyncio.timeout(10):
             await issuer.hung_up.wait()
 
@@ -238,7 +281,7 @@ async def test_a_body_just_within_its_limit_is_read(issuer: JwksServer, keys: Jw
 async def test_a_body_is_not_unpacked(issuer: JwksServer, keys: JwksKeys) -> None:
     issuer.headers = "Content-Encoding: gzip\r\n"
     issuer.body = gzip.compress(issuer.body)
-    assert await keys.find(KID) is None
+    await away(keys, KID)
     assert "accept-encoding: identity" in issuer.requests[0].lower()
 
 
@@ -255,17 +298,17 @@ async def test_a_redirect_is_not_followed(issuer: JwksServer, keys: JwksKeys, st
     async with JwksServer() as elsewhere:
         elsewhere.publish(public_jwk())
         issuer.status, issuer.headers = status, f"Location: {elsewhere.url}\r\n"
-        assert await keys.find(KID) is None
+        await away(keys, KID)
         assert elsewhere.requests == []
 
 
-async def test_closing_ends_the_fetch_and_those_who_wait_get_nothing(issuer: JwksServer) -> None:
+async def test_closing_ends_the_fetch_and_those_who_wait_are_told_to_come_again(issuer: JwksServer) -> None:
     issuer.gate.clear()
     async with JwksKeys(issuer.url) as keys:
-        caller = asyncio.create_task(keys.find(KID))
+        caller = asyncio.create_task(away(keys, KID))
         await issuer.asked.wait()
     assert "jwks" not in {task.get_name() for task in asyncio.all_tasks()}
-    assert await caller is None
+    assert await caller > 0
 
 
 async def test_nothing_is_fetched_after_closing(issuer: JwksServer, clock: Clock) -> None:

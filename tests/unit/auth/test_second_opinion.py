@@ -11,7 +11,7 @@ from joserfc import jws, jwt
 from joserfc.errors import InvalidClaimError, JoseError
 from joserfc.jwk import KeySet
 
-from server.auth.cognito import CLOCK_SKEW_SECONDS
+from server.auth.signed import CLOCK_SKEW_SECONDS
 from server.errors import Unauthorized
 from tests.unit.auth.bad_tokens import BAD
 from tests.unit.auth.forge import CLIENT, ISSUER, NOW, SUBJECT, Bad, claims, public_jwk, token, verifier

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from infra.cluster.emulator import REGION, Emulator, emulator, free_port
+from infra.cluster.emulator import REGION, Emulator, emulator
 from server.auth.cognito import CognitoVerifier
 from server.auth.keys import SECONDS_BETWEEN_FETCHES, JwksKeys
 from server.auth.sign_in import sign_in
 from server.errors import ConfigError, Refused, Unauthorized, Unavailable
 from tests.ministack import PASSWORD, Cloud, deployed, sign_up
+from tests.ports import quiet_port
 
 
 class Clock:
@@ -45,7 +46,7 @@ def token(cloud: Cloud, user: str, password: str = PASSWORD, *, client_id: str =
 
 
 async def test_the_token_of_who_signed_in_names_the_person_and_the_groups(cloud: Cloud) -> None:
-    person = sign_up(cloud, "pool-anna", "administrators")
+    person = sign_up(cloud, "pool-anna", cloud.settings["ADMIN_GROUP"])
     async with verifying(cloud, Clock()) as verifier:
         principal = await verifier.verify(token(cloud, "pool-anna"))
     assert (principal.person, principal.username, principal.groups) == (person, "pool-anna", ("administrators",))
@@ -70,7 +71,7 @@ def forget_keys(state: Path) -> None:
 
 
 async def test_keys_that_the_pool_rotates_are_followed(ministack: Emulator, tmp_path: Path) -> None:
-    port, clock = free_port(), Clock()
+    port, clock = quiet_port(), Clock()
     with emulator(tmp_path, port) as before:
         cloud = deployed(before)
         sign_up(cloud, "anna")
@@ -117,4 +118,4 @@ def test_an_app_client_that_is_not_there_is_a_wrong_setting(cloud: Cloud) -> Non
 
 def test_a_cognito_that_cannot_be_reached_is_unavailable() -> None:
     with pytest.raises(Unavailable):
-        sign_in("a", "b", client_id="0" * 26, region=REGION, endpoint_url=f"http://127.0.0.1:{free_port()}")
+        sign_in("a", "b", client_id="0" * 26, region=REGION, endpoint_url=f"http://127.0.0.1:{quiet_port()}")

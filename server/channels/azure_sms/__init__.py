@@ -1,0 +1,32 @@
+"""SMS through Azure Communication Services.
+
+events       what Event Grid delivers, parsed: Event Grid's own schema, and CloudEvents
+sender       messages out, each of them once
+faults       what the SDK's errors mean
+"""
+
+from __future__ import annotations
+
+from server.channels.azure_sms.events import (
+    NAME,
+    Event,
+    Handshake,
+    Ignored,
+    Received,
+    Reported,
+    Spoiled,
+    is_batch,
+    read_delivery,
+)
+
+__all__ = [
+    "NAME",
+    "Event",
+    "Handshake",
+    "Ignored",
+    "Received",
+    "Reported",
+    "Spoiled",
+    "is_batch",
+    "read_delivery",
+]
