@@ -64,6 +64,7 @@ class Connection:
         self._most_bytes = most_bytes
         self._deltas = deltas
         self._rich = rich
+        self._is_new = True
         self._held: list[tuple[Frame, int]] | None = []
         self._early: list[tuple[Frame, int]] = []
         self._held_bytes = 0
@@ -94,9 +95,12 @@ class Connection:
         self._check()
 
     def offer(self, frame: Frame) -> None:
-        """The same, for what is no harm to miss."""
+        """The same, for what is no harm to miss; once it has been live."""
         with suppress(ConnectionGone):
-            self.say(frame)
+            if self._is_new and self._held is not None:
+                self._keep(self._held, frame, 0)
+            else:
+                self.say(frame)
 
     def renew(self, who: Principal) -> None:
         """The same person, with a newer token."""
@@ -141,6 +145,7 @@ class Connection:
     def resume(self) -> None:
         """Go live again as if nothing had been held."""
         held, self._held = self._early + (self._held or []), None
+        self._is_new = False
         self._early, self._held_bytes = [], 0
         for frame, attempt in held:
             self.put(frame, attempt)

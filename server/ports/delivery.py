@@ -103,8 +103,8 @@ class Pusher(Protocol):
 
 
 class Nodes(Protocol):
-    """The other processes, by their URLs. One that does not answer is not asked again for some seconds; nor is it sent
-    anything, if it was sent something.
+    """The other processes, by their URLs. One that does not answer is not asked again for some seconds; what it is to
+    be sent waits until it answers, within bounds.
     """
 
     def push(self, place: Place, frame: Frame, attempt: int) -> None:

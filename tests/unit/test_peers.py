@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from server.backends.peers import Peers, open_peers
-from server.backends.peers.line import ALONE_SECONDS
+from server.backends.peers.line import ALONE_SECONDS, AWAY_SECONDS
 from server.backends.peers.outbox import ENOUGH_BYTES, MOST_AT_ONCE, MOST_LOOKS, MOST_WAITING, Outbox
 from server.backends.peers.parcels import CALL_BYTES, Gone, Look, Missed, Push, encode, push, read_parcels
 from server.backends.peers.peer import ASKED_AT_ONCE, CALL_SECONDS, Peer
@@ -123,43 +123,78 @@ async def test_a_frame_arrives_as_it_was(node: Node) -> None:
 
 
 @pytest.mark.parametrize("hangs", [False, True])
-async def test_a_dead_process_is_called_once_for_many_frames_and_waited_for_by_nobody(node: Node, hangs: bool) -> None:
+async def test_what_is_for_a_dead_process_waits_within_bounds_and_is_waited_for_by_nobody(
+    node: Node, hangs: bool
+) -> None:
     node.answer = None
     if hangs:
         node.free.clear()
-    metrics, pushed = Metrics(), 1
+    metrics = Metrics()
     async with peers(metrics=metrics) as ours:
         ours.push(node.place(), Frame(b"lost"), 1)
         await node.until(lambda: bool(node.calls))
         began = asyncio.get_running_loop().time()
-        while asyncio.get_running_loop().time() < began + CALL_SECONDS + 0.5:
-            ours.push(node.place(), Frame(b"lost"), 1)
-            pushed += 1
-            await asyncio.sleep(0.002)
+        for _ in range(MOST_WAITING + 5):
+            ours.push(node.place(), Frame(b"waits"), 1)
+        await node.until(lambda: figure(metrics, "peer_failures") >= 2)
+        assert asyncio.get_running_loop().time() - began < 2 * CALL_SECONDS + 1
+        assert node.pushed() == [["lost"], []]
+        asked = len(node.calls)
         with pytest.raises(Unavailable):
             await ours.replies(node.url, "anna")
-        assert len(node.calls) == 1
+        assert not any(head.startswith("GET") for head, _ in node.calls[asked:])
+        assert figure(metrics, "lost_frames") == 1 + 5
+        ends = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - ends < 1
     node.free.set()
-    assert (figure(metrics, "peer_failures"), figure(metrics, "lost_frames")) == (1, pushed)
 
 
-async def test_a_process_that_comes_back_is_told_what_to_look_at_and_which_sockets_missed_entries(node: Node) -> None:
+async def test_a_process_that_comes_back_is_told_what_it_missed_and_gets_what_waits(node: Node) -> None:
     node.answer = None
     async with peers() as ours:
         ours.push(node.place("k1"), Frame(b"lost in the call", "c", 4), 0)
         await node.until(lambda: len(node.calls) == 1)
         await asyncio.sleep(0.05)
-        ours.push(node.place("k2"), Frame(b"lost while left alone", "d", 2, 1), 1)
+        ours.push(node.place("k2"), Frame(b"waits", "d", 2, 1), 1)
         ours.push(node.place("k3"), Frame(b"words", "c", turn=4, delta=True), 1)
         ours.look(node.url, "c_cancelled")
         node.calls.clear()
         node.answer = encode(Gone([]))
-        await node.until(lambda: len(node.calls) == 1)
-        ours.push(node.place("k1"), Frame(b"next", "c", 5), 1)
         await node.until(lambda: len(node.calls) == 2)
-    told, after = (list(read_parcels(body)) for _, body in node.calls)
-    assert told == [Look("c_cancelled"), Missed("k1", "c"), Missed("k2", "d")]
-    assert len(after) == 1
+    told, after, *_ = (read_parcels(body) for head, body in node.calls if head.startswith("POST"))
+    assert list(told) == [Look("c_cancelled"), Missed("k1", "c")]
+    assert [one.data for one in after if isinstance(one, Push)] == [b"waits", b"words"]
+
+
+async def test_a_socket_of_a_process_that_was_called_too_early_misses_nothing(node: Node) -> None:
+    """Its port is open before it answers."""
+    node.free.clear()
+    async with peers() as ours:
+        ours.push(node.place("old"), Frame(b"lost"), 1)
+        await node.until(lambda: len(node.calls) == 2)
+        ours.push(node.place("new"), Frame(b"hello"), 1)
+        began = asyncio.get_running_loop().time()
+        node.free.set()
+        await node.until(lambda: len(node.calls) == 3)
+        assert asyncio.get_running_loop().time() - began < AWAY_SECONDS
+    assert node.pushed() == [["lost"], [], ["hello"]]
+
+
+async def test_a_process_that_stays_away_is_given_up(node: Node) -> None:
+    node.answer = None
+    metrics = Metrics()
+    async with httpx2.AsyncClient() as http:
+        peer = Peer(node.url, http, lambda _place: None, metrics, window=0.02, patience=0.2)
+        running = asyncio.create_task(peer.run())
+        peer.put(parcel(5))
+        await node.until(lambda: figure(metrics, "peer_failures") == 1)
+        peer.put(parcel(5))
+        await node.until(lambda: figure(metrics, "lost_frames") == 2)
+        node.answer = encode(Gone([]))
+        peer.put(parcel(3))
+        await node.until(lambda: node.pushed()[-1] == ["xxx"])
+        running.cancel()
+    assert node.pushed() == [["xxxxx"], [], ["xxx"]]
 
 
 async def test_a_process_that_is_being_restarted_is_called_again_soon() -> None:

@@ -125,6 +125,20 @@ async def test_a_socket_is_closed_in_the_middle_of_its_handshake_too(server: Ser
             await asyncio.sleep(0.005)
 
 
+async def test_a_socket_that_comes_while_the_process_leaves_is_greeted_first(server: Server) -> None:
+    store = Slow()
+    server = replace(server, conversations=store)
+    async with serving(server) as url:
+        connecting = asyncio.create_task(websockets.connect(url).__aenter__())
+        while not len(server.hub):
+            await asyncio.sleep(0.005)
+        await server.drain()
+        store.may_answer.set()
+        async with await connecting as client:
+            said = [json.loads(await client.recv())["messageType"] for _ in range(2)]
+    assert said == ["connected", "disconnecting"]
+
+
 class NextTurnBegins:
     """A cluster in which, as soon as its owner is asked, the turn under way ends and the next one begins."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -73,6 +74,19 @@ def test_processes_that_start_at_once_upgrade_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert faults == []
+
+
+def test_a_process_that_starts_waits_for_another_that_writes_the_new_file(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "test.db", isolation_level=None, check_same_thread=False) as other:
+        other.execute("CREATE TABLE anything (x)")
+        other.execute("BEGIN IMMEDIATE")
+        soon = threading.Timer(0.3, other.execute, ["COMMIT"])
+        soon.start()
+        engine = make_engine(sa.make_url(url(tmp_path)), pool_size=1, writes=True)
+        upgrade(engine)
+        soon.join()
+        engine.dispose()
+    other.close()
 
 
 def test_a_database_from_the_future_is_refused(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ class Scene:
 
     def join(self, name: str = "k", person: str = "anna") -> tuple[Connection, FakeWire]:
         one, wire = connection(name, person)
+        one.resume()
         one.renew(Principal(person, person, EXPIRES, ISSUED))
         self.hub.add(one)
         return one, wire

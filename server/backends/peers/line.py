@@ -18,11 +18,14 @@ REFUSED = {401, 403}
 
 
 class Line:
-    """After a call that failed, nobody calls for a while: a process that is dead costs one time-out at a time."""
+    """After a call that failed, nobody calls for a while, `alone` seconds if it had been taken: a process that is dead
+    costs one time-out at a time.
+    """
 
-    def __init__(self, url: str, metrics: Metrics) -> None:
+    def __init__(self, url: str, metrics: Metrics, *, alone: float = ALONE_SECONDS) -> None:
         self._url = url
         self._metrics = metrics
+        self._alone = alone
         self._rests_until = float("-inf")
 
     def rests(self) -> float:
@@ -38,7 +41,7 @@ class Line:
             # Any: on uvloop, anyio asks a connection that is reset as it is made for its address, and it has none.
             self._metrics.peer_failures.inc()
             is_away = isinstance(error, httpx2.ConnectError)
-            self._rests_until = time.monotonic() + (AWAY_SECONDS if is_away else ALONE_SECONDS)
+            self._rests_until = time.monotonic() + (AWAY_SECONDS if is_away else self._alone)
             raise Unavailable(f"{self._url} {fault(error)}") from error
 
 

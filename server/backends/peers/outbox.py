@@ -54,13 +54,18 @@ class Outbox:
         self._waiting.append(parcel)
         self._bytes += size
 
-    def take(self) -> Sequence[Parcel]:
-        """As many as go together: looks, then who missed something, then the rest."""
+    def take_signs(self) -> Sequence[Parcel]:
+        """What does no harm when it arrives twice, as many as go together: looks, then who missed something."""
         some: list[Parcel] = [*self._looks]
         self._looks.clear()
         for missed in list(self._missed)[: MOST_AT_ONCE - len(some)]:
             del self._missed[missed]
             some.append(missed)
+        return some
+
+    def take(self) -> Sequence[Parcel]:
+        """These, then the rest."""
+        some = [*self.take_signs()]
         size = 0
         while self._waiting and len(some) < MOST_AT_ONCE and size < ENOUGH_BYTES:
             some.append(self._waiting.popleft())
@@ -86,6 +91,7 @@ class Outbox:
         self._bytes = 0
 
     def give_up(self) -> None:
+        self.lose_all()
         self._looks.clear()
         self._missed.clear()
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx2
 import structlog
 
-from server.backends.peers.line import Line
+from server.backends.peers.line import AWAY_SECONDS, Line
 from server.backends.peers.outbox import Outbox
 from server.backends.peers.parcels import PUSHES, REPLIES, Parcel, Push, encode, read_gone, read_snapshots
 from server.errors import ConnectionGone, ServerError, Unavailable
@@ -31,9 +31,10 @@ IDLE_SECONDS = 60.0
 class Peer:
     """What is for it gathers while the last call lasts and for `window` seconds after it.
 
-    After a call that failed it is left alone for a while, and what is for it meanwhile is lost; so nobody waits for a
-    dead one. One that comes to life is told first which turns to look at, and which sockets missed something. Questions
-    that fail end questions for a while, and nothing else: it may only have been busy.
+    A call that fails is lost: nobody knows what of it arrived. From then on what is for it waits, until it answers a
+    knock, which tells it which turns to look at and which sockets missed something: one that is being started has
+    sockets before it was ever called. Questions to one that is silent fail at once, so nobody waits for a dead one;
+    questions that fail end questions for a while, and nothing else: it may only have been busy.
     """
 
     def __init__(
@@ -44,43 +45,43 @@ class Peer:
         metrics: Metrics,
         *,
         window: float,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._url = url
         self._http = http
         self._gone = gone
         self._window = window
+        self._patience = patience
         self._outbox = Outbox(metrics)
-        self._pushes = Line(url, metrics)
+        self._pushes = Line(url, metrics, alone=AWAY_SECONDS)
         self._questions = Line(url, metrics)
         self._few = asyncio.Semaphore(ASKED_AT_ONCE)
         self._stirred = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._failing_since: float | None = None
+        self._silent_since: float | None = None
 
     def put(self, parcel: Parcel) -> None:
         self._stirred.set()
-        if self._pushes.rests():
-            self._outbox.lose([parcel])
-        else:
-            self._outbox.put(parcel)
+        self._outbox.put(parcel)
+        if self._silent_since is None:
             self._idle.clear()
 
     async def run(self) -> None:
         """Until nothing has come for long."""
         while await self._has_work():
-            some = self._outbox.take()
+            some = self._outbox.take() if self._silent_since is None else self._outbox.take_signs()
             try:
                 with self._pushes.calling():
                     await self._post(some)
-                self._failing_since = None
+                self._silent_since = None
             except ServerError as error:
-                logger.warning("peer_failed", node=self._url, lost=len(some) + len(self._outbox), error=error.message)
                 self._outbox.lose(some)
-                self._outbox.lose_all()
-                self._lose_patience()
-            if not self._outbox or self._pushes.rests():
+                self._fall_silent(error)
+            if self._silent_since is not None or not self._outbox:
                 self._idle.set()
+            else:
+                self._idle.clear()
             await asyncio.sleep(self._window)
 
     async def finish(self) -> None:
@@ -108,7 +109,7 @@ class Peer:
         except TimeoutError:
             raise Unavailable("This process is asked too much just now.") from None
         try:
-            if self._questions.rests() or self._pushes.rests():
+            if self._questions.rests() or self._silent_since is not None:
                 raise Unavailable("This process does not answer just now.")
             with self._questions.calling():
                 yield
@@ -116,7 +117,10 @@ class Peer:
             self._few.release()
 
     async def _has_work(self) -> bool:
-        """Once there is some, and it is not left alone; False if none came for long."""
+        """Once there is some, or it is time to knock; False if none came for long."""
+        if self._silent_since is not None:
+            await asyncio.sleep(self._pushes.rests())
+            return True
         try:
             async with asyncio.timeout(None if self._outbox.has_work() else IDLE_SECONDS):
                 while not self._outbox.has_work():
@@ -124,7 +128,6 @@ class Peer:
                     await self._stirred.wait()
         except TimeoutError:
             return self._outbox.has_work()
-        await asyncio.sleep(self._pushes.rests())
         return True
 
     async def _post(self, parcels: Sequence[Parcel]) -> bool:
@@ -136,7 +139,10 @@ class Peer:
             self._gone(Place(person, connection_id, self._url))
         return bool(gone.connections)
 
-    def _lose_patience(self) -> None:
-        self._failing_since = self._failing_since or time.monotonic()
-        if time.monotonic() > self._failing_since + PATIENCE_SECONDS:
+    def _fall_silent(self, error: ServerError) -> None:
+        if self._silent_since is None:
+            logger.warning("peer_failed", node=self._url, error=error.message)
+            self._silent_since = time.monotonic()
+        elif time.monotonic() > self._silent_since + self._patience:
             self._outbox.give_up()
+            self._silent_since = None

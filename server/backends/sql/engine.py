@@ -7,6 +7,8 @@ process that comes back finds its connection gone, and does what it did anew.
 
 from __future__ import annotations
 
+import random
+import sqlite3
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +19,7 @@ from sqlalchemy.exc import DisconnectionError
 from server.errors import ConfigError
 
 BUSY_SECONDS = 5
+RETRY_SECONDS = 0.02
 IDLE_SECONDS = 10
 NETWORK_SECONDS = 10
 KEEPALIVE_SECONDS = 2
@@ -104,12 +107,25 @@ def prepare_sqlite(engine: Engine, *, writes: bool) -> None:
     def on_connect(raw: Any, _record: object) -> None:
         # The driver's own transaction handling begins only at the first change.
         raw.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_SECONDS * 1000}"):
-            raw.execute(f"PRAGMA {pragma}")
+        write_ahead(raw)
+        raw.execute("PRAGMA synchronous=FULL")
 
     event.listen(engine, "connect", on_connect)
     if writes:
         event.listen(engine, "begin", begin_immediate)
+
+
+def write_ahead(raw: sqlite3.Connection) -> None:
+    """SQLite waits for no other connection here, whatever its time-out: two that read could wait for each other."""
+    ends = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            raw.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > ends:
+                raise
+            time.sleep(random.uniform(0, RETRY_SECONDS))
 
 
 def begin_immediate(connection: Connection) -> None:
