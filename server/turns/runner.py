@@ -24,7 +24,6 @@ from server.model import (
     OUTBOX_FULL,
     PHONES,
     REQUEUED,
-    Accepted,
     Caller,
     Delta,
     Draft,
@@ -41,7 +40,7 @@ from server.ports import Bell, Catalog, Delivery, Engine, Leases, Log, Painter, 
 from server.turns.brevity import brief
 from server.turns.history import TokenScale, recent_exchanges, size_of
 from server.turns.progress import Progress, progress_of
-from server.turns.speaker import CANCEL_SECONDS, Speaker, Turn, age
+from server.turns.speaker import CANCEL_SECONDS, Speaker, Turn, age, announced
 
 logger = structlog.get_logger()
 
@@ -103,12 +102,16 @@ class Runner:
         self._painter = painter
         self._scale = TokenScale()
         self._speaking: dict[str, Attempt] = {}
+        self._ending: set[str] = set()
 
     async def run(self, lease: Lease) -> Lease | None:
         """Answer the lease's question. The lease on the next one, or None when the conversation was let go."""
         try:
-            return await self._end(lease, await self._outcome(lease))
+            outcome = await self._outcome(lease)
+            self._ending.add(lease.conversation_id)
+            return await self._end(lease, outcome)
         finally:
+            self._ending.discard(lease.conversation_id)
             self._delivery.forget(lease.person, lease.conversation_id, lease.attempt)
 
     async def _end(self, lease: Lease, outcome: Outcome) -> Lease | None:
@@ -188,9 +191,9 @@ class Runner:
             if attempt.deadline is not None and not attempt.deadline.expired():
                 attempt.deadline.reschedule(asyncio.get_running_loop().time())
 
-    def is_speaking(self, conversation_id: str) -> bool:
-        """Whether a run is under way there, rather than its reply being stored."""
-        return conversation_id in self._speaking
+    def is_ending(self, conversation_id: str) -> bool:
+        """Whether its run is over there, and what came of it is being stored and told."""
+        return conversation_id in self._ending
 
     async def _begin(self, lease: Lease, attempt: Attempt) -> None:
         """A turn goes on with the version that it was begun with."""
@@ -289,11 +292,6 @@ def delay_after(failures: int, hint: float | None) -> float:
 
 def failure(error: ServerError) -> Draft:
     return Draft(error.message, "error", code=error.code, retryable=error.retryable or error.code == "expired")
-
-
-def announced(lease: Lease) -> Accepted:
-    question = lease.question
-    return Accepted(lease.conversation_id, question.message_id, question.offset, question.text, question.created_at)
 
 
 def ids(lease: Lease) -> dict[str, object]:

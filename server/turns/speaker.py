@@ -13,6 +13,7 @@ from typing import assert_never
 from server.errors import ProviderFailed, ServerError, Unavailable
 from server.metrics import Metrics
 from server.model import (
+    Accepted,
     Assistant,
     Begun,
     Called,
@@ -244,6 +245,11 @@ def draft_of(turn: Turn, finished: Finished) -> Draft:
         raise ProviderFailed("The assistant had nothing to say.", code="empty_reply")
     code = "empty_reply" if reason == "length" else reason
     return Draft(SILENT[reason], reason, usage, code=code, assistant=turn.assistant.label)
+
+
+def announced(lease: Lease) -> Accepted:
+    question = lease.question
+    return Accepted(lease.conversation_id, question.message_id, question.offset, question.text, question.created_at)
 
 
 def age(lease: Lease) -> float:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -134,7 +135,7 @@ class Worker:
             await self._bell.ring(ring.conversation_id)
 
     async def _turns_of(self, conversation_id: str) -> None:
-        lease = await self._leases.take(conversation_id, self._owner)
+        lease = await self._unbroken(self._leases.take(conversation_id, self._owner))
         while lease is not None:
             if self._draining:
                 await self._hand_back(lease)
@@ -144,14 +145,31 @@ class Worker:
     async def _turn(self, lease: Lease) -> Lease | None:
         self._held[lease.conversation_id] = lease
         try:
-            if lease.conversation_id in self._rung_again:
-                lease = await self._leases.renew(lease)
-            return await self._runner.run(lease)
-        except asyncio.CancelledError:
-            await self._hand_back(lease)
-            raise
+            return await self._unbroken(self._run(lease), lease)
         finally:
             del self._held[lease.conversation_id]
+
+    async def _run(self, lease: Lease) -> Lease | None:
+        if lease.conversation_id in self._rung_again:
+            lease = await self._leases.renew(lease)
+        return await self._runner.run(lease)
+
+    async def _unbroken(self, step: Coroutine[Any, Any, Lease | None], lease: Lease | None = None) -> Lease | None:
+        """What comes of a step that ends with another lease, or with none. Cancelled, a run ends at once; but what the
+        store is being told takes effect there anyhow, so that is waited for, and the lease that comes of it handed back.
+        """
+        task = asyncio.create_task(step)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if lease is not None and not self._runner.is_ending(lease.conversation_id):
+                task.cancel()
+            await asyncio.wait([task], timeout=HAND_BACK_SECONDS)
+            task.cancel()
+            came_to_its_end = task.done() and not task.cancelled() and task.exception() is None
+            if (left := task.result() if came_to_its_end else lease) is not None:
+                await self._hand_back(left)
+            raise
 
     async def _hand_back(self, lease: Lease) -> None:
         try:
@@ -202,7 +220,7 @@ class Worker:
                     self._runner.cancel(lease.conversation_id)
             except LeaseLost:
                 # A reply that is being stored finds out by itself, or has just ended the lease.
-                if self._holds(lease) and self._runner.is_speaking(lease.conversation_id):
+                if self._holds(lease) and not self._runner.is_ending(lease.conversation_id):
                     self._working[lease.conversation_id].cancel()
 
     def _holds(self, lease: Lease) -> bool:

@@ -28,6 +28,7 @@ from server.model import (
 )
 from server.turns import runner as policy
 from server.turns.runner import delay_after
+from server.turns.worker import HAND_BACK_SECONDS
 from tests.unit.turn_scene import Scene, Watched, break_off, crash, hang, speak
 
 
@@ -319,6 +320,60 @@ async def test_a_question_that_comes_while_its_conversation_is_let_go_is_not_lef
                 while (await scene.store.find("anna", accepted.conversation_id)).answered < accepted.offset:
                     await asyncio.sleep(0)
     assert len(scene.heard.replies()) == 50
+
+
+class FarStore(MemoryStore):
+    """Does what it is told at once, and is slow to say so, like one over a network."""
+
+    def __init__(self) -> None:
+        super().__init__(lease_seconds=30, most_waiting=10)
+        self.told = asyncio.Event()
+
+    async def _say_so(self) -> None:
+        self.told.set()
+        await asyncio.sleep(0.1)
+
+
+class SlowToLease(FarStore):
+    async def take(self, conversation_id: str, owner: str) -> Lease | None:
+        lease = await super().take(conversation_id, owner)
+        if lease is not None and not self.told.is_set():
+            await self._say_so()
+        return lease
+
+
+class SlowToStore(FarStore):
+    async def answer(self, lease: Lease, draft: Draft, *, post: bool = False) -> Settled:
+        settled = await super().answer(lease, draft, post=post)
+        await self._say_so()
+        return settled
+
+
+@pytest.mark.parametrize(("store", "answered"), [(SlowToLease, 0), (SlowToStore, 1)])
+async def test_a_worker_that_ends_while_the_store_is_told_something_leaves_no_lease_behind(
+    store: type[FarStore], answered: int
+) -> None:
+    far = store()
+    scene = Scene(speak, store=far)
+    async with scene.working():
+        accepted = await scene.say("one")
+        await scene.say("two")
+        async with asyncio.timeout(5):
+            await far.told.wait()
+    assert [reply.question for reply in scene.heard.replies()] == [1][:answered]
+    lease = await scene.store.take(accepted.conversation_id, "another worker")
+    assert lease is not None
+    assert lease.question.offset == answered + 1
+
+
+async def test_a_worker_that_ends_in_the_middle_of_a_run_hands_it_back_at_once() -> None:
+    scene = Scene(hang)
+    async with scene.working():
+        accepted = await scene.say()
+        await scene.words()
+        began = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - began < HAND_BACK_SECONDS / 2
+    assert await scene.store.take(accepted.conversation_id, "another worker") is not None
 
 
 def test_delays_grow_and_never_undercut_the_providers_hint() -> None:

@@ -121,11 +121,12 @@ def write_ahead(raw: sqlite3.Connection) -> None:
     while True:
         try:
             raw.execute("PRAGMA journal_mode=WAL")
-            return
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > ends:
                 raise
-            time.sleep(random.uniform(0, RETRY_SECONDS))
+            time.sleep(random.uniform(0, RETRY_SECONDS))  # noqa: S311
+        else:
+            return
 
 
 def begin_immediate(connection: Connection) -> None:
