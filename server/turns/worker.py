@@ -156,7 +156,7 @@ class Worker:
 
     async def _unbroken(self, step: Coroutine[Any, Any, Lease | None], lease: Lease | None = None) -> Lease | None:
         """What comes of a step that ends with another lease, or with none. Cancelled, a run ends at once; but what the
-        store is being told takes effect there anyhow, so that is waited for, and the lease that comes of it handed back.
+        store is being told takes effect there anyhow: that is waited for, and the lease that comes of it handed back.
         """
         task = asyncio.create_task(step)
         try:

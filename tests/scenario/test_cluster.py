@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
@@ -16,7 +17,6 @@ from server.model import Place
 from tests.databases import SERVERS, scratch_database
 from tests.fakes.openai_server import Answer, FakeOpenAI, Recorded
 from tests.ministack import Cloud
-from tests.scenario.aftermath import MOST_WORDLESS
 from tests.scenario.checker import check
 from tests.scenario.client import Client, client, spoken
 from tests.scenario.description import description_of
@@ -30,6 +30,7 @@ from tests.scenario.test_handshake import refused
 
 WORDS = tuple(f" word{number}" for number in range(60))
 LONG = Answer(tokens=WORDS, interval=0.03)
+RESTARTED = (0, 1, 0, 1)
 
 
 @pytest.fixture
@@ -366,7 +367,7 @@ async def test_a_rolling_restart_under_load_loses_doubles_and_reorders_nothing(
         faults: list[str] = []
         async with crowd(url, pool.token, people=5, seed=SEED, pace=Pace(drops=0), others=[other]) as load:
             ends = []
-            for which in (0, 1, 0, 1):
+            for which in RESTARTED:
                 await asyncio.sleep(0.5)
                 ends.append(await ended_well(running[which]))
                 faults += running[which].faults
@@ -382,8 +383,9 @@ async def test_a_rolling_restart_under_load_loses_doubles_and_reorders_nothing(
     again = len(provider.questions) - len(questions(logs))
     print(f"{len(questions(logs))} messages, {again} asked again, {len(load.sockets)} sockets, ended in", ends)
     assert harms == [], "\n".join(map(str, harms[:20]))
-    # Whoever is moved while a reply is being said may be shown it whole.
-    assert len(found) <= MOST_WORDLESS * len(questions(logs)), "\n".join(map(str, found[:20]))
+    # A device that is moved while a reply is being said may be shown it whole.
+    by_device = Counter(harm.where for harm in found)
+    assert max(by_device.values(), default=0) <= len(RESTARTED), "\n".join(map(str, found[:20]))
     assert unsettled == []
     assert faults == []
     assert len(questions(logs)) > 50
