@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
 from server.bulkhead import bulkhead
 from server.errors import LeaseLost, ProviderFailed, Refused, ServerError, TooMany, Unavailable
-from server.inbox.notices import NOTICE, NOTICES, notice_of
+from server.inbox.notices import NOTICE, NOTICES
 from server.inbox.words import wish_of
 from server.metrics import Metrics
 from server.model import (
@@ -38,9 +39,10 @@ from server.model import (
 )
 from server.ports import Bell, Catalog, Delivery, Engine, Leases, Log, Painter, Runs
 from server.turns.brevity import brief
+from server.turns.facts import age, announced, ids, notice_asked
 from server.turns.history import TokenScale, recent_exchanges, size_of
 from server.turns.progress import Progress, progress_of
-from server.turns.speaker import CANCEL_SECONDS, Speaker, Turn, age, announced
+from server.turns.speaker import CANCEL_SECONDS, Speaker, Turn
 
 logger = structlog.get_logger()
 
@@ -50,6 +52,8 @@ MOST_TRIES = 10
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 30.0
 STORE_DELAYS = (0.1, 0.5, 2.0, 5.0)
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -117,7 +121,7 @@ class Runner:
     async def _end(self, lease: Lease, outcome: Outcome) -> Lease | None:
         match outcome:
             case Retry(delay):
-                await self._leases.fail(lease, delay)
+                await self._insist(lease, lambda: self._leases.fail(lease, delay))
                 await self._bell.ring(lease.conversation_id, delay)
                 return None
             case Draft() as draft:
@@ -264,19 +268,18 @@ class Runner:
         return preamble + sum(map(size_of, turn.exchanges)) + len(turn.lease.asked.text.encode())
 
     async def _store(self, lease: Lease, draft: Draft) -> Settled:
-        """The run is paid for: a store that fails for a moment is asked again."""
         post = lease.channel in PHONES and draft.finish_reason != CANCELLED
+        return await self._insist(lease, lambda: self._leases.answer(lease, draft, post=post))
+
+    async def _insist(self, lease: Lease, tell: Callable[[], Awaitable[T]]) -> T:
+        """The run is paid for, and its lease would keep others away: a store that fails for a moment is told again."""
         for delay in STORE_DELAYS:
             try:
-                return await self._leases.answer(lease, draft, post=post)
+                return await tell()
             except Unavailable:
                 logger.warning("store_failed", **ids(lease), retry_in=delay)
                 await asyncio.sleep(delay)
-        return await self._leases.answer(lease, draft, post=post)
-
-
-def notice_asked(lease: Lease) -> str | None:
-    return notice_of(lease.question.message_id) if lease.channel in PHONES else None
+        return await tell()
 
 
 def will_retry(error: ServerError, lease: Lease) -> bool:
@@ -292,7 +295,3 @@ def delay_after(failures: int, hint: float | None) -> float:
 
 def failure(error: ServerError) -> Draft:
     return Draft(error.message, "error", code=error.code, retryable=error.retryable or error.code == "expired")
-
-
-def ids(lease: Lease) -> dict[str, object]:
-    return {"conversation": lease.conversation_id, "question": lease.question.offset, "attempt": lease.attempt}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import Awaitable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
@@ -13,7 +12,6 @@ from typing import assert_never
 from server.errors import ProviderFailed, ServerError, Unavailable
 from server.metrics import Metrics
 from server.model import (
-    Accepted,
     Assistant,
     Begun,
     Called,
@@ -38,6 +36,7 @@ from server.model import (
     reply_id,
 )
 from server.ports import Delivery, Engine, Runs, Toolbox
+from server.turns.facts import age
 from server.turns.progress import Progress, total
 
 PARAGRAPH = "\n\n"
@@ -245,13 +244,3 @@ def draft_of(turn: Turn, finished: Finished) -> Draft:
         raise ProviderFailed("The assistant had nothing to say.", code="empty_reply")
     code = "empty_reply" if reason == "length" else reason
     return Draft(SILENT[reason], reason, usage, code=code, assistant=turn.assistant.label)
-
-
-def announced(lease: Lease) -> Accepted:
-    question = lease.question
-    return Accepted(lease.conversation_id, question.message_id, question.offset, question.text, question.created_at)
-
-
-def age(lease: Lease) -> float:
-    """Seconds since the question was accepted."""
-    return max(0.0, time.time() - lease.question.created_at / 1000)

@@ -294,6 +294,27 @@ class FailingStore(MemoryStore):
         raise Unavailable("no database")
 
 
+class NoCounter(MemoryStore):
+    """Cannot be told, once, that a run failed."""
+
+    failed = False
+
+    async def fail(self, lease: Lease, retry_after: float) -> None:
+        if not self.failed:
+            self.failed = True
+            raise Unavailable("no database")
+        await super().fail(lease, retry_after)
+
+
+async def test_a_store_that_fails_for_a_moment_does_not_keep_a_failed_run_on_lease() -> None:
+    store = NoCounter(lease_seconds=30, most_waiting=10)
+    scene = Scene(break_off, speak, store=store)
+    async with scene.working():
+        await scene.say()
+        assert (await scene.reply()).draft.text == "hello"
+    assert store.failed
+
+
 async def test_a_store_that_fails_does_not_end_the_worker() -> None:
     store = FailingStore(lease_seconds=30, most_waiting=10)
     scene = Scene(speak, store=store)
