@@ -162,11 +162,11 @@ class Worker:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            if lease is not None and not self._runner.is_ending(lease.conversation_id):
-                task.cancel()
-            await asyncio.wait([task], timeout=HAND_BACK_SECONDS)
+            if lease is None or self._runner.is_ending(lease.conversation_id):
+                await asyncio.wait([task], timeout=HAND_BACK_SECONDS)
             task.cancel()
-            came_to_its_end = task.done() and not task.cancelled() and task.exception() is None
+            await asyncio.wait([task])
+            came_to_its_end = not task.cancelled() and task.exception() is None
             if (left := task.result() if came_to_its_end else lease) is not None:
                 await self._hand_back(left)
             raise
