@@ -24,7 +24,8 @@ logger = structlog.get_logger()
 BEAT_SECONDS = 5.0
 DEAD_SECONDS = 20.0
 FAREWELL_SECONDS = 2.0
-REMEMBERED_SECONDS = 1.0
+# Words are for sockets that were shown the beginning of their reply, or a snapshot: then they are known, see `forget`.
+REMEMBERED_SECONDS = 10.0
 MOST_REMEMBERED = 10_000
 SERVICE_RESTART = 1012
 # Sockets that are sent away come back spread over this time.

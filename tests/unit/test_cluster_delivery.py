@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from server.backends.memory import MemoryStore
-from server.delivery.cluster import DEAD_SECONDS, SPREAD_STEP_SECONDS, Cluster
+from server.delivery.cluster import DEAD_SECONDS, REMEMBERED_SECONDS, SPREAD_STEP_SECONDS, Cluster
 from server.delivery.hub import Hub
 from server.errors import ConnectionGone, Unavailable
 from server.metrics import Metrics
@@ -107,13 +107,13 @@ async def test_sockets_here_are_written_to_and_those_elsewhere_sent_to_once_each
     assert scene.nodes.pushed == [(scene.far, b"x", 3)]
 
 
-async def test_between_words_where_sockets_are_is_remembered_for_a_second() -> None:
+async def test_between_words_where_sockets_are_is_remembered_for_a_while() -> None:
     scene = Scene()
     await scene.begin()
     await scene.send(b"begin")
     await scene.store.unregister(scene.far)
     await scene.send(b"words", fresh=False)
-    scene.now += 1
+    scene.now += REMEMBERED_SECONDS
     await scene.send(b"more words", fresh=False)
     assert [data for _, data, _ in scene.nodes.pushed] == [b"begin", b"words"]
 

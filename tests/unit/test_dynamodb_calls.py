@@ -199,22 +199,22 @@ async def test_a_turn_after_10_000_entries_makes_nine_whether_or_not_they_are_sh
     assert await turn(scene, conversation_id) == {**ALONE, "Query": 3}
 
 
-async def test_among_many_a_turn_looks_sockets_up_three_times_and_each_second_of_words(scene: Scene) -> None:
+async def test_among_many_a_turn_looks_sockets_up_three_times_and_every_ten_seconds_of_words(scene: Scene) -> None:
     cluster = Cluster("http://a:1", Hub(Metrics()), scene.store, scene.store, FakeNodes(), farewell, clock=scene.clock)
     await cluster.begin()
     await scene.store.beat("http://b:1", 20)
     await scene.store.register(Place("anna", "k1", "http://b:1"), scene.clock.now + 600)
 
-    async def speak_for_three_seconds(_prompt: Prompt) -> AsyncGenerator[RunEvent]:
-        for _ in range(3):
+    async def speak_for_twenty_seconds(_prompt: Prompt) -> AsyncGenerator[RunEvent]:
+        for _ in range(20):
             yield Words("so many words")
             scene.clock.now += 1
         yield Finished("stop", Usage(10, 2))
 
-    for run, look_ups, seconds in ((speak, 3, 1), (speak_for_three_seconds, 5, 4)):
+    for run, look_ups, at_other_times in ((speak, 3, 1), (speak_for_twenty_seconds, 4, 3)):
         scene.clock.now += 1
         calls = await turn(scene, await scene.begin(), run, Routed(cluster, cluster))
-        assert calls == {**ALONE, "Query": 1 + look_ups, "BatchGetItem": 1 + seconds}
+        assert calls == {**ALONE, "Query": 1 + look_ups, "BatchGetItem": 1 + at_other_times}
 
 
 def farewell(after_ms: int) -> Frame:
