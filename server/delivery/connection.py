@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from contextlib import suppress
 from typing import Protocol
 
@@ -68,7 +68,7 @@ class Connection:
         self._held: list[tuple[Frame, int]] | None = []
         self._early: list[tuple[Frame, int]] = []
         self._held_bytes = 0
-        self._looks = 0
+        self._looked_at: Sequence[tuple[Frame, int]] = ()
         self._seen: dict[str, Seen] = {}
 
     def put(self, frame: Frame, attempt: int = 0) -> None:
@@ -168,10 +168,10 @@ class Connection:
         those of which something should have come.
         """
         if not self._early and not overdue:
-            self._looks = 0
+            self._looked_at = ()
             return NOTHING
-        self._looks = self._looks + 1 if self._early else 0
-        late = {frame.conversation_id for frame, _ in self._early} if self._looks > 1 else set()
+        before, self._looked_at = {id(frame) for frame, _ in self._looked_at}, tuple(self._early)
+        late = {frame.conversation_id for frame, _ in self._early if id(frame) in before}
         if overdue:
             late |= {one for one, seen in self._seen.items() if seen.is_overdue()}
         return late

@@ -104,6 +104,15 @@ def test_what_waits_too_long_or_should_have_come_makes_it_look_behind() -> None:
     assert one.shown("c") == 3
 
 
+def test_what_only_just_waits_is_not_behind_however_often_something_waits() -> None:
+    one, _ = connection()
+    one.release(shown_up_to(0, 0), ())
+    for offset in range(1, 10, 2):
+        one.put(frame("the second comes first", offset=offset + 1))
+        assert one.behind(overdue=False) == set()
+        one.put(frame("the first", offset=offset))
+
+
 def test_a_reply_answers_all_questions_of_its_breath() -> None:
     one, wire = connection()
     one.release(shown_up_to(3, 0), ())
