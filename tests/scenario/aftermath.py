@@ -72,7 +72,8 @@ class Aftermath:
             f"slowest pick-up after a kill {self.slowest_pick_up:.1f} s, with what was done meanwhile "
             f"{max((one.waited for one in self.pick_ups), default=0):.1f} s; slowest end {nemesis.slowest_end:.1f} s; "
             f"{len(self.found) - len(self.harms)} replies shown without words, {len(self.wordless)} in peace; "
-            f"{nemesis.newcomers} newcomers, {nemesis.cut_off} cut off; dealt: {dict(nemesis.blows)}"
+            f"{nemesis.newcomers} newcomers, {nemesis.cut_off} of {len(nemesis.readers)} readers cut off; "
+            f"dealt: {dict(nemesis.blows)}"
         )
 
     def counts(self) -> str:
@@ -97,6 +98,7 @@ class Aftermath:
         assert self.nemesis.berths.faults == []
         assert self.nemesis.berths.miscarried == []
         assert self.errors == {}
-        assert self.nemesis.cut_off >= self.nemesis.blows["clog"]
+        assert [one.name for one in self.nemesis.readers if one.outlasted] == []
+        assert self.nemesis.cut_off == sum(one.stopped for one in self.nemesis.readers)
         assert self.slowest_pick_up <= PICK_UP_SECONDS
         assert self.nemesis.slowest_end <= LONGEST_END_SECONDS

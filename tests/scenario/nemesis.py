@@ -141,7 +141,7 @@ class Nemesis:
                 tasks.create_task(one.run(self.dice.choice(self.ports), self.token(one.name)))
         with suppress(TimeoutError):
             async with asyncio.timeout(CUT_OFF_SECONDS):
-                while await self._cut_off() < before + CLOGGED:
+                while await self._cut_off() < before + sum(one.stopped for one in newest):
                     await asyncio.sleep(0.1)
         self.cut_off += await self._cut_off() - before
 

@@ -38,6 +38,8 @@ MESSAGES = int(os.environ.get("MESSAGES", "0"))
 SECONDS = MINUTES * 60 or 12
 PROGRESS_SECONDS = 30
 PAUSE_SECONDS = 0.5, 3
+# Between blows while they are ahead of the messages.
+CALM_SECONDS = 6, 18
 PEOPLE = int(os.environ.get("PEOPLE", "72"))
 # Some twelve messages a second of all together, so that most conversations are at rest when a process ends.
 PATIENT = Pace(pause=(6, 30), drops=0.001, resumes_again=0.01)
@@ -182,7 +184,7 @@ async def test_everything_at_once_does_no_harm(field: Field, ground: Ground) -> 
         # The rare ones too, where there is time.
         first = nemesis.dice.sample(list(blows), len(blows)) if MINUTES else []
         while not report.is_over() or first:
-            await asyncio.sleep(nemesis.dice.uniform(*PAUSE_SECONDS))
+            await asyncio.sleep(nemesis.dice.uniform(*(CALM_SECONDS if report.is_ahead() else PAUSE_SECONDS)))
             await nemesis.deal(first.pop() if first else nemesis.dice.choices(list(blows), list(blows.values()))[0])
 
     aftermath = await field.fight(ground, fury, **load)
@@ -210,3 +212,7 @@ class Report:
             print(f"{lasted / 60:5.1f} min: {self.nemesis.so_far()}", flush=True)
         reached = len(self.nemesis.deaths) >= KILLS and self.nemesis.load.answered >= MESSAGES
         return lasted > SECONDS and (reached or lasted > LONGEST_SECONDS)
+
+    def is_ahead(self) -> bool:
+        """More of the kills than of the messages are done."""
+        return len(self.nemesis.deaths) * MESSAGES > self.nemesis.load.answered * KILLS
