@@ -104,13 +104,17 @@ def memory_opener(clock: Clock) -> Opener:
 
 
 def sole_opener(url: str, clock: Clock) -> Opener:
-    """What a server without another beside it has, but for the end of all leases when it starts."""
+    """What a server without another beside it has, but for the end of all leases when it starts: one at a time."""
+    there: list[Store] = []
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Store]:
+        if there:
+            yield there[0]
+            return
         async with Database(url, clock=clock) as database:
             await asyncio.to_thread(upgrade, database.engine)
-            yield SoleBackend(
+            store = SoleBackend(
                 database,
                 clock=clock,
                 lease_seconds=LEASE_SECONDS,
@@ -118,6 +122,9 @@ def sole_opener(url: str, clock: Clock) -> Opener:
                 most_unsent=MOST_UNSENT,
                 page_bytes=PAGE_BYTES,
             )
+            there.append(store)
+            yield store
+            there.clear()
 
     return opened
 
