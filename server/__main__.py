@@ -6,11 +6,11 @@ import argparse
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from getpass import getpass
 from typing import TypeAlias
 
-from server.errors import BadInput, ConfigError, ServerError
+from server.errors import BadInput, ConfigError, ServerError, leaves
 from server.settings import listing, read_settings
 
 Command: TypeAlias = Callable[[argparse.Namespace], None]
@@ -37,15 +37,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(*leaves(refused), sep="\n", file=sys.stderr)
         return REFUSED
     return 0
-
-
-def leaves(error: Exception) -> Iterator[Exception]:
-    """Each part of the server that was open already has put a group around it."""
-    if isinstance(error, ExceptionGroup):
-        for inner in error.exceptions:
-            yield from leaves(inner)
-    else:
-        yield error
 
 
 def parser() -> argparse.ArgumentParser:

@@ -20,6 +20,8 @@ and the courier, and shown to clients; `retry_after` is seconds, or None where n
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 
 class ServerError(Exception):
     """Root of the tree."""
@@ -83,3 +85,12 @@ class ConnectionGone(ServerError):
 
 class ConfigError(ServerError):
     code = "config"
+
+
+def leaves(error: Exception) -> Iterator[Exception]:
+    """Of what failed while the server was opened: each part that was open already has put a group around it."""
+    if isinstance(error, ExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error

@@ -8,7 +8,9 @@ import faulthandler
 import gc
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 
 import structlog
 import uvicorn
@@ -17,12 +19,13 @@ from server.entrypoints.asgi import build_app
 from server.entrypoints.logs import loop_failed
 from server.entrypoints.session import FRAME_BYTES
 from server.entrypoints.wire import SocketProtocol, http_protocol
-from server.errors import ConfigError
+from server.errors import ConfigError, Unavailable, leaves
 from server.settings import Settings
 from server.wiring.server import EVERY_ROLE, Roles, Server, open_server
 
 logger = structlog.get_logger()
 
+PAUSE_SECONDS = 1.0
 # For sockets and requests, once the turns have had their time.
 GRACE_SECONDS = 4
 # More than all that an end may wait for in good order, and less than hosts wait until they kill.
@@ -67,7 +70,8 @@ async def serve(settings: Settings, ready: Callable[[Server, int], None], roles:
     """`ready` is called with the port as soon as clients may come."""
     asyncio.get_running_loop().set_exception_handler(loop_failed)
     with contextlib.closing(listen(settings)) as port:
-        async with open_server(settings, roles) as server:
+        async with AsyncExitStack() as stack:
+            server = await start(settings, roles, stack)
             host = Host(config(server), lambda: ready(server, port.getsockname()[1]))
             # Before anybody is told that it is up: from then on a signal must not end it in the middle of something.
             stop = asyncio.Event()
@@ -77,6 +81,20 @@ async def serve(settings: Settings, ready: Callable[[Server, int], None], roles:
                 await host.serve(sockets=[port])
                 ending.cancel()
     logger.info("stopped")
+
+
+async def start(settings: Settings, roles: Roles, stack: AsyncExitStack) -> Server:
+    """A place that is away for a moment costs time, and not the process: it is often started amid trouble."""
+    ends = time.monotonic() + settings.start_seconds
+    while True:
+        try:
+            return await stack.enter_async_context(open_server(settings, roles))
+        except (Unavailable, ExceptionGroup) as error:
+            found = list(leaves(error))
+            if time.monotonic() + PAUSE_SECONDS > ends or not all(isinstance(each, Unavailable) for each in found):
+                raise
+            logger.warning("start_waits", error="; ".join(map(str, found)), again_in_seconds=PAUSE_SECONDS)
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 def on_signals(happens: Callable[[], object]) -> None:

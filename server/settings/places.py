@@ -39,6 +39,10 @@ class PlaceSettings(BaseSettings):
     )
     queue_url: Url = Field("", description="SQS FIFO queue that wakes workers; unset: those of this process only")
 
+    start_seconds: float = Field(
+        20, ge=0, description="how long a start waits for a table, queue or bucket that does not answer"
+    )
+
     node_url: Url = Field(
         "", description="of many processes: where the others reach this one, e.g. http://10.0.0.5:8000"
     )

@@ -33,16 +33,30 @@ def settings(cloud: Cloud) -> dict[str, str]:
     return {**cloud.table_settings(), "QUEUE_URL": cloud.settings["QUEUE_URL"], "AWS_REGION": "eu-west-1"}
 
 
-async def test_where_the_table_is_in_trouble_when_it_starts_it_says_so_and_ends(
+NODE = {"NODE_URL": "http://127.0.0.1:1", "CLUSTER_SECRET": "s" * 32, "OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}
+
+
+async def test_where_the_queue_stays_in_trouble_the_start_waits_and_then_says_so(
     cloud: Cloud, settings: dict[str, str], tmp_path: Path
 ) -> None:
-    node = {"NODE_URL": "http://127.0.0.1:1", "CLUSTER_SECRET": "s" * 32, "OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}
     async with faulty_dynamodb(cloud.emulator.url) as proxy:
-        proxy.mood = lambda operation: Fault.BROKEN if operation == "Query" else None
-        here = {**settings, **node, "AWS_ENDPOINT_URL": proxy.url}
+        proxy.mood = lambda operation: Fault.BROKEN if operation == "GetQueueAttributes" else None
+        here = {**settings, **NODE, "AWS_ENDPOINT_URL": proxy.url, "START_SECONDS": "5"}
         code, _, errors = await run_command("serve", data_dir=tmp_path, **here)
-    assert (code, errors.splitlines()[-1]) == (2, "The database is busy.")
+    waited, last = errors.splitlines()[0], errors.splitlines()[-1]
+    assert (code, last.partition(" (")[0]) == (2, "the queue does not answer")
+    assert json.loads(waited)["error"] == last
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("operation", ["GetQueueAttributes", "GetItem", "Query"])
+async def test_where_a_place_is_in_trouble_for_a_moment_the_start_waits(
+    cloud: Cloud, settings: dict[str, str], start: Start, operation: str
+) -> None:
+    async with faulty_dynamodb(cloud.emulator.url) as proxy:
+        proxy.spoil(operation, *[Fault.BROKEN] * 6)
+        async with start(**{**settings, **NODE, "AWS_ENDPOINT_URL": proxy.url}) as server:
+            assert "start_waits" in server.printed()
 
 
 async def test_questions_are_answered_in_order(start: Start, provider: FakeOpenAI, settings: dict[str, str]) -> None:
