@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     add("serve", "Run the server until Ctrl-C.", serve).add_argument(
-        "--no-turns", action="store_true", help="sockets only: other processes of the cluster run the turns"
+        "--no-turns", action="store_true", help="serve people only: other processes of the cluster run the turns"
     )
     add("worker", "Run turns until Ctrl-C, and take no sockets: other processes of the cluster hold them.", work)
     token = add("token", "Print a token of the user pool, and nothing else.", print_token)
@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     token.add_argument(
         "--password-stdin",
         action="store_true",
-        help="read Cognito's there; else SWITCHBOARD_PASSWORD has it, or you are asked",
+        help="read Cognito's password from standard input; else SWITCHBOARD_PASSWORD has it, or you are asked",
     )
     add("sign-out", "Refuse a person's tokens and close their sockets.", sign_out).add_argument(
         "user", help="name in the local user pool, or the token's sub"

@@ -37,6 +37,7 @@ def main() -> int:
     except (DeployFailed, ClientError, BotoCoreError) as error:
         say(str(error))
         return 1
+    settings = {"BACKEND": "aws", **settings}
     if options.endpoint_url:
         settings = {**settings, "AWS_ENDPOINT_URL": options.endpoint_url}
     print("\n".join(f"{name}={value}" for name, value in settings.items()))

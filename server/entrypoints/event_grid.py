@@ -168,7 +168,7 @@ def told(taken: Taken, events: int, *, batch: bool) -> Response:
 
 
 def problem(error: ServerError) -> Response:
-    """The body is the seed's shape, with ours in it."""
+    """`status` and `message`, and the error as our other routes tell it."""
     status = status_of(error)
     logger.info("delivery_refused", code=error.code, status=status)
     return answer(schemas.EventsRefused("error", error.message, error_body(error).error), status, headers_of(error))

@@ -24,7 +24,7 @@ WINDOWS: Mapping[Limit, int] = {"minute": MINUTE, "hour": HOUR, "day": DAY, "spe
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """0 is off. `segments_per_day` is what all replies together may cost; each reserves `segments_per_reply`, and one
+    """0: none. `segments_per_day` is what all replies together may cost; each reserves `segments_per_reply`, and one
     of the server itself a single one. Beyond it are only the `SPEND_NOTICES` which say that it is used up.
     """
 

@@ -12,7 +12,7 @@ MOST_PEOPLE = 100_000
 
 
 class Rate:
-    """Up to `per_minute` at once, and as many a minute in the long run. 0 is off."""
+    """Up to `per_minute` at once, and as many a minute in the long run. With 0, as many as they like."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
         self._spacing = 60 / per_minute if per_minute else 0.0

@@ -1,4 +1,4 @@
-"""Words that are commands: exactly these, alone, in any case. The model never sees them."""
+"""Words that are commands, alone in a text and in any case; and `/image PROMPT`. The model never sees them."""
 
 from __future__ import annotations
 

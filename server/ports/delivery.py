@@ -53,7 +53,7 @@ class Connections(Protocol):
     """Which sockets a person has open."""
 
     async def of(self, person: str, *, fresh: bool = True) -> Sequence[str]:
-        """For `Pusher.push`, the oldest first. Not `fresh`: one that was opened within the last second may be missing,
+        """For `Pusher.push`, the oldest first. Not `fresh`: one that was opened in the last ten seconds may be missing,
         unless it was shown a snapshot.
         """
         ...

@@ -15,7 +15,9 @@ from server.settings.places import PlaceSettings
 class ModelSettings(PlaceSettings):
     """Who answers, and how."""
 
-    openai_api_key: SecretStr = Field(SecretStr(""), description="unset: the offline demo model")
+    openai_api_key: SecretStr = Field(
+        SecretStr(""), description="unset, and no other provider named: the offline demo model"
+    )
     openai_base_url: Url = Field("", description="any server that speaks OpenAI's Responses API")
     openai_model: str = Field("gpt-6-luna", description="model at the provider")
     azure_openai_endpoint: Url = Field("", description="Azure OpenAI instead, e.g. https://name.openai.azure.com")
@@ -55,7 +57,7 @@ class ModelSettings(PlaceSettings):
     )
     image_timeout_in_seconds: float = Field(90, gt=0, le=600, description="longest making of a picture")
     images_at_once: int = Field(4, ge=1, description="pictures made at the same time by this process")
-    images_per_day: int = Field(20, ge=0, description="new pictures per person; 0 is off")
+    images_per_day: int = Field(20, ge=0, description="new pictures per person and day; 0: no limit")
     image_url_seconds: int = Field(
         3600, ge=1, le=7 * 24 * 3600, description="how long a link to a picture is good; at most a week"
     )

@@ -27,7 +27,7 @@ class PeopleSettings(ModelSettings):
         "enqueue", description="reject: 409 while the conversation waits for an answer"
     )
     http_chat_per_minute: int = Field(
-        20, ge=0, description="requests of one address without a token, at one process; 0 is off"
+        20, ge=0, description="requests of one address without a token, at one process; 0: no limit"
     )
     http_chat_waiting: int = Field(1_000, ge=1, description="requests that may wait at this process at the same time")
     http_chat_waiting_each: int = Field(32, ge=1, description="those of one person, or of one address without a token")
@@ -36,8 +36,10 @@ class PeopleSettings(ModelSettings):
     )
 
     message_bytes: int = Field(32 * 1024, ge=1, le=64 * 1024, description="longest message, as UTF-8")
-    messages_per_minute: int = Field(60, ge=0, description="of one person at one process, texts apart; 0 is off")
-    connections_per_person: int = Field(10, ge=0, description="open sockets of one person; 0 is off")
+    messages_per_minute: int = Field(
+        60, ge=0, description="of one person at one process; texts have limits of their own; 0: no limit"
+    )
+    connections_per_person: int = Field(10, ge=0, description="open sockets of one person; 0: no limit")
     connections: int = Field(20_000, ge=1, description="open sockets of this process, and HTTP chats that wait")
     waiting_per_conversation: int = Field(100, ge=1, description="messages that may wait for their answer")
     connection_buffer_bytes: int = Field(1024 * 1024, ge=64 * 1024, description="unread frames kept for a slow reader")

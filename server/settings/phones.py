@@ -37,11 +37,11 @@ class PhoneSettings(PeopleSettings):
     )
     session_hours: float = Field(24, gt=0, le=8760, description="how long a conversation by phone lasts")
     text_pause_seconds: float = Field(2, ge=0, le=60, description="texts that follow within it are answered together")
-    texts_per_minute: int = Field(10, ge=0, description="from one number; 0 is off")
-    texts_per_day: int = Field(100, ge=0, description="from one number; 0 is off")
-    texts_per_hour: int = Field(0, ge=0, description="from all numbers; 0 is off")
+    texts_per_minute: int = Field(10, ge=0, description="from one number; 0: no limit")
+    texts_per_day: int = Field(100, ge=0, description="from one number; 0: no limit")
+    texts_per_hour: int = Field(0, ge=0, description="from all numbers; 0: no limit")
     segments_per_day: int = Field(
-        0, ge=0, description="what replies and notices may cost in all, reserved beforehand; 0 is off"
+        0, ge=0, description="what replies and notices may cost in all, reserved beforehand; 0: no limit"
     )
     sms_segments: int = Field(3, ge=1, le=100, description="what one reply may cost as SMS; the rest is cut")
     whatsapp_messages: int = Field(

@@ -46,7 +46,9 @@ class PlaceSettings(BaseSettings):
     node_url: Url = Field(
         "", description="of many processes: where the others reach this one, e.g. http://10.0.0.5:8000"
     )
-    cluster_secret: SecretStr = Field(SecretStr(""), description="what they know each other by; the same in all")
+    cluster_secret: SecretStr = Field(
+        SecretStr(""), description="what they know each other by; the same in all, 32 characters or more"
+    )
     peer_window_ms: float = Field(
         40, ge=0, le=1000, description="what follows within it goes to another process together"
     )

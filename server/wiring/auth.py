@@ -24,7 +24,7 @@ async def open_auth(settings: Settings, stack: AsyncExitStack) -> tuple[Verifier
 def local_pool(settings: Settings) -> LocalUserPool:
     """Raises `ConfigError` where tokens come from Cognito."""
     if not settings.uses_local_pool:
-        raise ConfigError(f"Tokens come from {settings.issuer}; sign in there.")
+        raise ConfigError(f"Tokens come from {settings.issuer}; set SWITCHBOARD_TOKEN to one, or use --token.")
     return LocalUserPool.open(settings.data_dir)
 
 

@@ -131,7 +131,9 @@ def expiring(connection: Connection) -> Frame:
 async def open_server(settings: Settings, roles: Roles = EVERY_ROLE) -> AsyncIterator[Server]:
     """Everything running, the worker included, until the block ends. Raises `ConfigError` when it cannot be."""
     if not settings.node_url and (roles != EVERY_ROLE or settings.cluster_secret):
-        raise ConfigError("One process among many needs NODE_URL and CLUSTER_SECRET; without either, run `serve`.")
+        raise ConfigError(
+            "NODE_URL is missing: one process of many needs it and CLUSTER_SECRET; one alone needs neither, just `serve`."
+        )
     async with AsyncExitStack() as stack:
         verifier, pool = await open_auth(settings, stack)
         store = await open_store(settings, stack)

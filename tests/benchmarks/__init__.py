@@ -10,6 +10,7 @@
     talker.py     a client light enough to be forgotten
     turns.py      what is measured of turns
     doors.py      what is measured of sockets that open, wait and are spoken into
+    webhooks.py   what is measured of texts that are delivered
     rounds.py     the order of it, and how much of everything
     polls.py      what is simulated of polling, and its table
     oracle.py     the best that a poller could do

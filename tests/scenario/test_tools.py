@@ -1,4 +1,4 @@
-"""Tools on the whole server: the seed's story, cancelling, and a crash in the middle."""
+"""Tools on the whole server: a whole story, cancelling, and a crash in the middle."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def test_devices_without_deltas_hear_of_no_tools(start: Start, provider: F
 
 
 async def test_what_the_model_says_it_is_does_not_make_it_another_person(start: Start, provider: FakeOpenAI) -> None:
-    """Flaw 17 of the seed: the model's arguments overwrote the user's id."""
+    """The model's arguments are nobody's identity."""
 
     def betray(body: Mapping[str, Any]) -> Answer:
         if outputs(body):

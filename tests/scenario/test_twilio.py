@@ -1,4 +1,4 @@
-"""The seeds' own stories by SMS and WhatsApp: from the webhook to the delivered reply."""
+"""Whole stories by SMS and WhatsApp: from the webhook to the delivered reply."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def deploy_again(cloud: Cloud, *arguments: str) -> subprocess.CompletedProcess[s
 def test_deploying_again_prints_the_same_settings_and_changes_nothing(cloud: Cloud) -> None:
     parameters = [word for item in ON_EMULATOR.items() for word in ("--parameter", "=".join(item))]
     again = deploy_again(cloud, "--endpoint-url", cloud.owner.url, *parameters)
-    expected = {**cloud.settings, "AWS_ENDPOINT_URL": cloud.owner.url}
+    expected = {"BACKEND": "aws", **cloud.settings, "AWS_ENDPOINT_URL": cloud.owner.url}
     assert dict(line.split("=", 1) for line in again.stdout.splitlines()) == expected
     assert (again.returncode, again.stderr) == (0, "")
 

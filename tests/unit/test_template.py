@@ -102,14 +102,14 @@ def test_no_queue_has_a_name_that_could_lose_its_suffix(resources: dict[str, Any
     assert not any("QueueName" in properties(resources, name) for name in ("Queue", "DeadLetterQueue"))
 
 
-def test_the_bucket_is_private_encrypted_and_forgets_uploads(resources: dict[str, Any]) -> None:
+def test_the_bucket_is_private_and_encrypted_and_forgets_claims(resources: dict[str, Any]) -> None:
     bucket = properties(resources, "Bucket")
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
     [encryption] = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
     *short, _ = bucket["LifecycleConfiguration"]["Rules"]
-    assert [rule["Prefix"] for rule in short] == ["uploads/", "claims/"]
+    assert [rule["Prefix"] for rule in short] == ["claims/"]
     assert all((rule["Status"], rule["ExpirationInDays"]) == ("Enabled", 1) for rule in short)
 
 

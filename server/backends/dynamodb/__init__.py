@@ -16,7 +16,7 @@ Calls, however long the conversation is:
 
 A turn without tools makes 7, of which 1 reads what the model is shown: 2 or 3 where more than 50 entries fit; and 1
 for each renewal. Among many processes it makes 3 more, to find the person's sockets when the message is accepted, begun
-and answered, and 1 for each further second of words; each process asks once a second at most which of the others live.
+and answered, and 1 for each further 10 seconds of words; each process asks once a second at most which others live.
 There is 1 more for each text that is too large for one item, for each 25 steps over 25, and 2 for each time that
 another process changed the same conversation in between, or where the outbox has no room. A look for what waits makes
 16, and one for what is unsent 16 more.

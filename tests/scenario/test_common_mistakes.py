@@ -1,4 +1,4 @@
-"""What the first seed system did wrong, one test each; the numbers are those of the list of its flaws."""
+"""Mistakes that a server of this kind easily makes, one test each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.scenario.test_faults import asked_once
 POLLED = [mode for mode in MODES if mode != "stream"]
 
 
-async def test_1_and_6_a_reply_reaches_every_device_and_the_first_one_too(server: ServerProcess) -> None:
+async def test_a_reply_reaches_every_device_and_the_first_one_too(server: ServerProcess) -> None:
     async with client(server) as first, client(server) as second:
         reply = await second.ask("hello")
         assert await first.until("assistantResponse") == reply
@@ -27,7 +27,7 @@ async def test_1_and_6_a_reply_reaches_every_device_and_the_first_one_too(server
 
 
 @pytest.mark.parametrize("mode", POLLED)
-async def test_2_a_run_that_is_queued_is_waited_for_also_after_its_tools(
+async def test_a_run_that_is_queued_is_waited_for_also_after_its_tools(
     start: Start, provider: FakeOpenAI, mode: str
 ) -> None:
     queued = Answer(calls=(Call("current_time", {"timezone": None}),), first_delay=0.5)
@@ -37,9 +37,7 @@ async def test_2_a_run_that_is_queued_is_waited_for_also_after_its_tools(
     assert not any(run.status == "cancelled" for run in provider.runs)
 
 
-async def test_3_and_12_a_failure_is_tried_again_and_is_no_dead_letter(
-    server: ServerProcess, provider: FakeOpenAI
-) -> None:
+async def test_a_failure_is_tried_again_and_is_no_dead_letter(server: ServerProcess, provider: FakeOpenAI) -> None:
     provider.script(Answer(fault=Fault.SERVER_ERROR), Answer(fault=Fault.RATE_LIMITED))
     async with client(server) as anna:
         assert (await asked_once(anna, "hello"))["error"] is False
@@ -47,7 +45,7 @@ async def test_3_and_12_a_failure_is_tried_again_and_is_no_dead_letter(
 
 
 @pytest.mark.parametrize("mode", POLLED)
-async def test_4_a_cancel_that_comes_too_late_ends_the_turn_all_the_same(
+async def test_a_cancel_that_comes_too_late_ends_the_turn_all_the_same(
     start: Start, provider: FakeOpenAI, mode: str
 ) -> None:
     provider.script(Answer(tokens=("nearly",), first_delay=30, fault=Fault.LATE_CANCEL))
@@ -59,7 +57,7 @@ async def test_4_a_cancel_that_comes_too_late_ends_the_turn_all_the_same(
         assert (await anna.ask("again"))["error"] is False
 
 
-async def test_7_a_late_goodbye_of_an_old_socket_does_not_end_the_new_one(server: ServerProcess) -> None:
+async def test_a_late_goodbye_of_an_old_socket_does_not_end_the_new_one(server: ServerProcess) -> None:
     async with AsyncExitStack() as stack:
         old = await stack.enter_async_context(client(server))
         async with client(server) as new:
@@ -68,7 +66,7 @@ async def test_7_a_late_goodbye_of_an_old_socket_does_not_end_the_new_one(server
         assert old.frames
 
 
-async def test_8_the_conversation_outlives_the_connection(server: ServerProcess, provider: FakeOpenAI) -> None:
+async def test_the_conversation_outlives_the_connection(server: ServerProcess, provider: FakeOpenAI) -> None:
     async with client(server) as anna:
         await anna.ask("my name is Anna")
     async with client(server) as anna:
@@ -77,7 +75,7 @@ async def test_8_the_conversation_outlives_the_connection(server: ServerProcess,
     assert said == ["my name is Anna", "You said: my name is Anna", "what is my name?"]
 
 
-async def test_9_a_reply_that_came_while_nobody_was_there_waits(server: ServerProcess, provider: FakeOpenAI) -> None:
+async def test_a_reply_that_came_while_nobody_was_there_waits(server: ServerProcess, provider: FakeOpenAI) -> None:
     provider.script(Answer(tokens=("worth", " the", " wait"), first_delay=0.3))
     async with client(server) as anna:
         await anna.say("take your time")
@@ -88,7 +86,7 @@ async def test_9_a_reply_that_came_while_nobody_was_there_waits(server: ServerPr
         assert (await anna.until("assistantResponse"))["message"] == "worth the wait"
 
 
-async def test_10_a_message_that_is_sent_again_costs_no_second_run(server: ServerProcess, provider: FakeOpenAI) -> None:
+async def test_a_message_that_is_sent_again_costs_no_second_run(server: ServerProcess, provider: FakeOpenAI) -> None:
     async with client(server) as anna:
         first = await anna.ask("hello", messageId="m1")
         await anna.say("hello", messageId="m1")
@@ -98,7 +96,7 @@ async def test_10_a_message_that_is_sent_again_costs_no_second_run(server: Serve
     assert len(provider.questions) == 1
 
 
-async def test_11_a_crash_blocks_nobody_for_longer_than_a_restart(start: Start, provider: FakeOpenAI) -> None:
+async def test_a_crash_blocks_nobody_for_longer_than_a_restart(start: Start, provider: FakeOpenAI) -> None:
     provider.script(Answer(tokens=("never",), first_delay=60))
     async with start() as server, client(server) as anna:
         await anna.say("hello", messageId="m1")
@@ -111,7 +109,7 @@ async def test_11_a_crash_blocks_nobody_for_longer_than_a_restart(start: Start, 
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_13_all_that_the_model_says_is_told(start: Start, provider: FakeOpenAI, mode: str) -> None:
+async def test_all_that_the_model_says_is_told(start: Start, provider: FakeOpenAI, mode: str) -> None:
     calls = (Call("current_time", {"timezone": None}),)
     provider.script(Answer(tokens=("First.",), calls=calls), Answer(tokens=("Second.",)))
     async with start(**await settings_for(mode, provider)) as server, client(server) as anna:
@@ -120,7 +118,7 @@ async def test_13_all_that_the_model_says_is_told(start: Start, provider: FakeOp
 
 
 @pytest.mark.parametrize("mode", POLLED)
-async def test_14_a_run_that_ends_just_within_its_time_is_not_cut_off(
+async def test_a_run_that_ends_just_within_its_time_is_not_cut_off(
     start: Start, provider: FakeOpenAI, mode: str
 ) -> None:
     provider.script(Answer(tokens=("Just", " in", " time."), first_delay=1.7))
@@ -129,7 +127,7 @@ async def test_14_a_run_that_ends_just_within_its_time_is_not_cut_off(
         assert (await asked_once(anna, "hurry"))["message"] == "Just in time."
 
 
-async def test_15_the_token_in_the_address_is_in_no_log(server: ServerProcess) -> None:
+async def test_the_token_in_the_address_is_in_no_log(server: ServerProcess) -> None:
     token = server.token("anna")
     async with client(server, query=f"?Auth={token}") as anna:
         await anna.ask("a secret of mine")
@@ -139,7 +137,7 @@ async def test_15_the_token_in_the_address_is_in_no_log(server: ServerProcess) -
     assert "a secret of mine" not in logged
 
 
-async def test_16_a_token_that_runs_out_ends_its_socket(server: ServerProcess) -> None:
+async def test_a_token_that_runs_out_ends_its_socket(server: ServerProcess) -> None:
     token = server.pool.token("anna", lifetime_seconds=2)
     async with client(server, token=token) as anna:
         async with asyncio.timeout(10):
@@ -147,7 +145,7 @@ async def test_16_a_token_that_runs_out_ends_its_socket(server: ServerProcess) -
         assert anna.socket.close_code == 4401
 
 
-async def test_17_what_the_model_says_goes_to_the_tool_of_the_person_who_asked(
+async def test_what_the_model_says_goes_to_the_tool_of_the_person_who_asked(
     server: ServerProcess, provider: FakeOpenAI
 ) -> None:
     note = Call("remember", {"text": "Likes tea."}, id="call_1")
@@ -160,7 +158,7 @@ async def test_17_what_the_model_says_goes_to_the_tool_of_the_person_who_asked(
     assert outputs == ["userId: There is no such argument"]
 
 
-async def test_19_what_is_no_message_is_refused_in_words(server: ServerProcess) -> None:
+async def test_what_is_no_message_is_refused_in_words(server: ServerProcess) -> None:
     async with client(server) as anna:
         for fields in ({}, {"message": None}, {"message": ""}, {"message": "x" * 40_000}, {"message": 7}):
             await anna.send("sendMessage", **fields)
@@ -168,15 +166,13 @@ async def test_19_what_is_no_message_is_refused_in_words(server: ServerProcess) 
         assert (await anna.ask("hello"))["error"] is False
 
 
-async def test_20_a_tool_that_is_unknown_or_called_badly_ends_no_run(
-    server: ServerProcess, provider: FakeOpenAI
-) -> None:
+async def test_a_tool_that_is_unknown_or_called_badly_ends_no_run(server: ServerProcess, provider: FakeOpenAI) -> None:
     provider.script(Answer(calls=(Call("teleport"), Call("current_time", "{"))), Answer(tokens=("Well then.",)))
     async with client(server) as anna:
         assert (await asked_once(anna, "beam me up"))["message"] == "Well then."
 
 
-async def test_the_seeds_address_and_message_work_unchanged(server: ServerProcess) -> None:
+async def test_the_address_and_the_message_of_the_readme_work(server: ServerProcess) -> None:
     async with httpx2.AsyncClient(base_url=server.http) as http:
         assert (await http.get("/")).json()["status"] == "ok"
     async with client(server, path="/dev", query=f"?Auth={server.token('anna')}&stream=0") as anna:
