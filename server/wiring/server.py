@@ -132,7 +132,7 @@ async def open_server(settings: Settings, roles: Roles = EVERY_ROLE) -> AsyncIte
     """Everything running, the worker included, until the block ends. Raises `ConfigError` when it cannot be."""
     if not settings.node_url and (roles != EVERY_ROLE or settings.cluster_secret):
         raise ConfigError(
-            "NODE_URL is missing: one process of many needs it and CLUSTER_SECRET; one alone needs neither, just `serve`."
+            "NODE_URL is missing: a process of many needs it and CLUSTER_SECRET; alone it needs neither, but `serve`."
         )
     async with AsyncExitStack() as stack:
         verifier, pool = await open_auth(settings, stack)

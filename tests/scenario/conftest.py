@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from server.auth.local_pool import FILE_NAME, LocalUserPool
 from tests.fakes.azure_server import FakeAzure, azure_server
 from tests.fakes.openai_server import FakeOpenAI, openai_server
 from tests.fakes.twilio_server import FakeTwilio, twilio_server
@@ -31,9 +33,18 @@ async def provider() -> AsyncIterator[FakeOpenAI]:
         assert fake.violations == []
 
 
+@pytest.fixture(scope="session")
+def user_pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of one; to make it takes longer than most of what is done with it."""
+    folder = tmp_path_factory.mktemp("user_pool")
+    LocalUserPool.open(folder)
+    return folder / FILE_NAME
+
+
 @pytest.fixture
-def start(provider: FakeOpenAI, tmp_path: Path) -> Start:
+def start(provider: FakeOpenAI, tmp_path: Path, user_pool: Path) -> Start:
     """Starts the server on this test's folder and provider."""
+    shutil.copy(user_pool, tmp_path)
 
     def started(*, command: Any = ("serve",), **settings: object) -> AbstractAsyncContextManager[ServerProcess]:
         values = {"OPENAI_BASE_URL": provider.base_url, "OPENAI_API_KEY": "sk-test-canary", **settings}
