@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence, Set
 from contextlib import suppress
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from server.delivery.seen import Seen, WordsLost
 from server.errors import ConnectionGone
@@ -106,6 +106,16 @@ class Connection:
         """The same person, with a newer token."""
         self.who = who
         self.warned = False
+
+    def is_crowded(self) -> bool:
+        """Whether the client is to read some of what it was sent before it is sent more that can wait."""
+        return self.wire.unread() > self._most_bytes // 4
+
+    def cut_off(self) -> NoReturn:
+        """Raises `ConnectionGone`."""
+        self.dropped = True
+        self.wire.close(SLOW_READER, "reads too slowly")
+        raise ConnectionGone(f"connection {self.id} reads too slowly")
 
     def is_following(self, conversation_id: str, turn: int) -> bool:
         """Whether it was shown the beginning of this turn's reply, and not yet its end."""
@@ -214,9 +224,7 @@ class Connection:
 
     def _check(self) -> None:
         if self._held_bytes + self.wire.unread() > self._most_bytes:
-            self.dropped = True
-            self.wire.close(SLOW_READER, "reads too slowly")
-            raise ConnectionGone(f"connection {self.id} reads too slowly")
+            self.cut_off()
 
     def _remember(self, conversation_id: str) -> Seen:
         """Of too many, the one that was used longest ago is forgotten."""

@@ -17,6 +17,7 @@ from typing import TypeAlias, TypeVar
 
 import structlog
 
+from server.bulkhead import insist
 from server.errors import InDoubt, ProviderFailed, ServerError, Unavailable
 from server.metrics import Metrics
 from server.model import Doubt, Outgoing, Part, Piece, number_of
@@ -40,7 +41,6 @@ MOST_AGE_MS = 3_600_000
 MOST_TRIES = 20
 # Entries of the log before a reply, in which others are that may be mistaken for it: about those of a minute.
 NEARBY = 32
-STORE_DELAYS = (0.1, 0.5, 2.0, 5.0)
 
 
 UNHEARD = InDoubt("The provider did not say whether it was sent.")
@@ -182,16 +182,10 @@ class Courier:
                 return await call
 
     async def _was_sent(self, outgoing: Outgoing, doubt: Part, provider_id: str) -> Outgoing:
-        """The message is paid for: a store that fails for a moment is asked again."""
+        """The message is paid for."""
         part = replace(doubt, state="sent", provider_id=provider_id)
         self._metrics.messages_sent.labels(outgoing.channel).inc()
-        for delay in STORE_DELAYS:
-            try:
-                return await self._outbox.note_part(outgoing, part)
-            except Unavailable:
-                logger.warning("store_failed", **ids(outgoing), retry_in=delay)
-                await asyncio.sleep(delay)
-        return await self._outbox.note_part(outgoing, part)
+        return await insist(lambda: self._outbox.note_part(outgoing, part), ids(outgoing))
 
     async def _failed(self, outgoing: Outgoing, index: int, error: ServerError) -> float | None:
         """The retry policy: all of it. A provider that wants to be left alone for longer than we retry has said no."""

@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 from server.model import Conversation, Frame, Snapshot
 
-# How many looks without news until the log is asked whether there is any: a minute, as long as a worker may be gone.
-LOOKS = frozenset({2, 4, 8, 16, 32, 64})
-
 
 class WordsLost(Exception):
     """Words of a reply were lost on their way here."""
@@ -74,11 +71,14 @@ class Seen:
         return frame.turn > self.turn or not frame.turn
 
     def is_overdue(self) -> bool:
-        """Ask at each look: whether something should have come by now."""
+        """Ask at each look: whether something should have come by now. The longer nothing does, the more seldom it is:
+        after 2, 4, 8 looks without news, and so on.
+        """
         now = self.offset, self.said, self.following
         self.quiet = self.quiet + 1 if now == self.moved else 0
         self.moved = now
-        return self.offset is not None and max(self.asked, self.following) > self.turn and self.quiet in LOOKS
+        is_time = self.quiet > 1 and self.quiet.bit_count() == 1
+        return self.offset is not None and max(self.asked, self.following) > self.turn and is_time
 
     def _entry(self, frame: Frame) -> bool:
         if self.offset is not None:

@@ -26,6 +26,8 @@ FRAME_BYTES = 128 * 1024
 MOST_UNREAD_ACTIONS = 32
 REPLAY_PAGE = 100
 ACTION_SECONDS = 30
+UNREAD_SECONDS = 10
+LOOK_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,22 +178,32 @@ class Session:
         self._go_live(conversation, [one for one in live if one.conversation_id == conversation.id])
 
     async def _catch_up(self, conversation_id: str) -> None:
-        """Something was lost on its way here: what the log has of it is shown, and what comes is in its place again."""
-        after = self._connection.shown(conversation_id)
-        if after is None:
-            return
-        self._connection.hold()
+        """Something was lost on its way here, it seems. While the store cannot say whether, what comes goes on."""
         try:
             async with asyncio.timeout(ACTION_SECONDS):
                 conversation = await self._find(conversation_id)
+        except NotFound:
+            self._connection.forget(conversation_id)
+        except (ServerError, TimeoutError) as error:
+            logger.info("catch_up_failed", conversation=conversation_id, error=str(error))
+        else:
+            after = self._connection.shown(conversation_id)
+            if after is not None and after <= conversation.offset:
+                await self._show_missing(conversation, after)
+
+    async def _show_missing(self, conversation: Conversation, after: int) -> None:
+        """What the log has of it is shown, and what comes is in its place again."""
+        self._connection.hold()
+        try:
+            async with asyncio.timeout(ACTION_SECONDS):
                 await self._replay(conversation, after)
             self._connection.begin(conversation)
         except NotFound:
-            self._connection.forget(conversation_id)
+            self._connection.forget(conversation.id)
         except ConnectionGone:
             self._actions.clear()
         except (ServerError, TimeoutError) as error:
-            logger.info("catch_up_failed", conversation=conversation_id, error=str(error))
+            logger.info("catch_up_failed", conversation=conversation.id, error=str(error))
             self._connection.wire.close(FRAMES_LOST, "frames were lost; resume")
         with suppress(ConnectionGone):
             self._connection.resume()
@@ -226,9 +238,19 @@ class Session:
             if not page.entries:
                 raise NotFound("The conversation was deleted.", code="unknown_conversation")
             for entry in page.entries:
+                await self._until_read()
                 self._complete(conversation.id, entry)
                 self._connection.say(websocket.replay(conversation.id, entry, self._server.sign))
             after = page.entries[-1].offset
+
+    async def _until_read(self) -> None:
+        """A long log comes no faster than it is read. Raises `ConnectionGone` where it is not."""
+        try:
+            async with asyncio.timeout(UNREAD_SECONDS):
+                while self._connection.is_crowded():  # noqa: ASYNC110  the wire tells nobody
+                    await asyncio.sleep(LOOK_SECONDS)
+        except TimeoutError:
+            self._connection.cut_off()
 
     def _complete(self, conversation_id: str, entry: Entry) -> None:
         """The last words of a reply that was followed so far: they are held, or were not even sent."""

@@ -50,8 +50,7 @@ class Socket:
                 raise
         finally:
             self._server.hub.remove(connection)
-            # At its end, the whole process leaves at once.
-            if self._server.cluster and not self._server.draining.is_set():
+            if self._server.cluster and not self._server.drained.is_set():
                 await self._server.cluster.leave(connection)
 
     async def _admit(self, scope: Scope) -> Connection:

@@ -54,6 +54,8 @@ class Erasure:
             await self._engine.forget(conversation.thread)
         if conversation.channel in PHONES:
             await self._forget_pictures(conversation_id)
+        # What came in meanwhile.
+        await self._stop(person, conversation_id)
         await self._conversations.delete(person, conversation_id)
         logger.info("conversation_deleted", conversation=conversation_id)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from server.inbox.notices import notice_of
-from server.model import PHONES, Accepted, Lease
+from server.inbox.words import wish_of
+from server.model import PHONES, REQUEUED, Accepted, Lease
 
 
 def age(lease: Lease) -> float:
@@ -19,7 +20,13 @@ def announced(lease: Lease) -> Accepted:
 
 
 def notice_asked(lease: Lease) -> str | None:
-    return notice_of(lease.question.message_id) if lease.channel in PHONES else None
+    if lease.channel not in PHONES:
+        return None
+    asked = lease.question
+    # An order of a picture that an operator puts there again has lost the id that says so.
+    if asked.message_id.startswith(REQUEUED) and wish_of(asked.text):
+        return "picture"
+    return notice_of(asked.message_id)
 
 
 def ids(lease: Lease) -> dict[str, object]:

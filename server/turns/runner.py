@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 import structlog
 
-from server.bulkhead import bulkhead
+from server.bulkhead import bulkhead, insist
 from server.errors import LeaseLost, ProviderFailed, Refused, ServerError, TooMany, Unavailable
 from server.inbox.notices import NOTICE, NOTICES
 from server.inbox.words import wish_of
@@ -51,9 +50,6 @@ MOST_FAILURES = 5
 MOST_TRIES = 10
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 30.0
-STORE_DELAYS = (0.1, 0.5, 2.0, 5.0)
-
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -111,7 +107,7 @@ class Runner:
     async def run(self, lease: Lease) -> Lease | None:
         """Answer the lease's question. The lease on the next one, or None when the conversation was let go."""
         try:
-            outcome = await self._outcome(lease)
+            outcome = await self._attempt(lease)
             self._ending.add(lease.conversation_id)
             return await self._end(lease, outcome)
         finally:
@@ -121,7 +117,7 @@ class Runner:
     async def _end(self, lease: Lease, outcome: Outcome) -> Lease | None:
         match outcome:
             case Retry(delay):
-                await self._insist(lease, lambda: self._leases.fail(lease, delay))
+                await insist(lambda: self._leases.fail(lease, delay), ids(lease))
                 await self._bell.ring(lease.conversation_id, delay)
                 return None
             case Draft() as draft:
@@ -137,12 +133,19 @@ class Runner:
                 logger.info("turn_ended", **ids(lease), finish_reason=draft.finish_reason, code=draft.code)
                 return settled.next
 
-    async def _outcome(self, lease: Lease) -> Outcome:
-        """The retry policy: all of it."""
+    async def _attempt(self, lease: Lease) -> Outcome:
+        """It may be cancelled from its first moment on."""
         notice = notice_asked(lease)
         if notice is not None and notice != "picture":
             return Draft(NOTICES[notice], NOTICE)
-        attempt = Attempt(Progress())
+        attempt = self._speaking[lease.conversation_id] = Attempt(Progress(), cancelled=lease.cancelled)
+        try:
+            return await self._outcome(lease, attempt)
+        finally:
+            del self._speaking[lease.conversation_id]
+
+    async def _outcome(self, lease: Lease, attempt: Attempt) -> Outcome:
+        """The retry policy: all of it."""
         try:
             if lease.steps:
                 attempt.progress = progress_of(await self._runs.steps(lease))
@@ -161,13 +164,12 @@ class Runner:
         if not will_retry(error, lease):
             await self._abandon(lease, attempt)
             return failure(error)
-        delay = delay_after(lease.failures, error.retry_after)
+        # What is left of one that was cancelled is to say so.
+        delay = 0 if attempt.cancelled else delay_after(lease.failures, error.retry_after)
         logger.warning("turn_failed", **ids(lease), code=error.code, retry_in=round(delay, 2))
         return Retry(delay)
 
     async def _reply(self, lease: Lease, attempt: Attempt) -> Draft:
-        attempt.cancelled = lease.cancelled
-        self._speaking[lease.conversation_id] = attempt
         try:
             if not attempt.cancelled:
                 await self._begin(lease, attempt)
@@ -181,7 +183,7 @@ class Runner:
                 late = "The assistant took too long to answer. Please try again."
                 raise ProviderFailed(late, code="expired") from None
         finally:
-            del self._speaking[lease.conversation_id]
+            attempt.deadline = None
         await self._abandon(lease, attempt)
         await self._show_anew(lease, attempt)
         label = attempt.turn.assistant.label if attempt.turn else ""
@@ -269,17 +271,8 @@ class Runner:
 
     async def _store(self, lease: Lease, draft: Draft) -> Settled:
         post = lease.channel in PHONES and draft.finish_reason != CANCELLED
-        return await self._insist(lease, lambda: self._leases.answer(lease, draft, post=post))
-
-    async def _insist(self, lease: Lease, tell: Callable[[], Awaitable[T]]) -> T:
-        """The run is paid for, and its lease would keep others away: a store that fails for a moment is told again."""
-        for delay in STORE_DELAYS:
-            try:
-                return await tell()
-            except Unavailable:
-                logger.warning("store_failed", **ids(lease), retry_in=delay)
-                await asyncio.sleep(delay)
-        return await tell()
+        # The run is paid for, and its lease would keep others away.
+        return await insist(lambda: self._leases.answer(lease, draft, post=post), ids(lease))
 
 
 def will_retry(error: ServerError, lease: Lease) -> bool:

@@ -108,6 +108,7 @@ class Server:
     azure: AzureSms | None
     shelf: Shelf
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+    drained: asyncio.Event = field(default_factory=asyncio.Event)
 
     def sign(self, key: str) -> str:
         """A link to a file, good for IMAGE_URL_SECONDS from now on; made when it is sent, and never kept."""
@@ -121,6 +122,8 @@ class Server:
         await self.worker.drain(self.settings.drain_seconds)
         if self.phones.dispatcher is not None:
             await self.phones.dispatcher.drain(POST_DRAIN_SECONDS)
+        # From now on nobody leaves by himself: the whole process does, at once.
+        self.drained.set()
 
 
 def expiring(connection: Connection) -> Frame:

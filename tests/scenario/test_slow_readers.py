@@ -45,6 +45,25 @@ async def test_one_that_asks_and_does_not_read_gets_4408(start: Start, provider:
         assert "session_crashed" not in server.printed()
 
 
+async def test_a_log_that_is_longer_than_the_buffers_is_shown_as_fast_as_it_is_read(
+    start: Start, provider: FakeOpenAI
+) -> None:
+    provider.script(normal=Answer(tokens=("x" * 200_000,)))
+    async with start(CONTEXT_TOKENS=512, MESSAGES_PER_MINUTE=0) as server:
+        async with client(server, query="?stream=0") as anna:
+            for number in range(80):
+                await anna.ask(f"number {number}")
+        async with client(server) as again:
+            again.socket.transport.pause_reading()
+            await again.send("resume", conversationId=again.conversation_id, after=0)
+            # What the network takes by itself is taken by now.
+            await asyncio.sleep(1)
+            again.socket.transport.resume_reading()
+            for _ in range(80):
+                await again.until("assistantResponse")
+            await again.answer("ping", "pong")
+
+
 async def gone(server: ServerProcess, left: int) -> None:
     """Until only so many connections are left."""
     async with asyncio.timeout(10):

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from server.delivery.courier import DOUBT_SECONDS, MOST_AGE_MS, MOST_TRIES, STORE_DELAYS, Courier
+from server.bulkhead import DELAYS
+from server.delivery.courier import DOUBT_SECONDS, MOST_AGE_MS, MOST_TRIES, Courier
 from server.errors import LeaseLost, Unavailable
 from server.model import Outgoing, Part, Piece, person_of
 from tests.unit.phone_scene import (
@@ -371,7 +372,7 @@ async def test_a_store_that_fails_for_a_moment_is_asked_again(noting: bool) -> N
 async def test_what_the_store_never_heard_of_is_settled_by_the_next_sender() -> None:
     scene = PhoneScene()
     scene.store = store = Forgetful(scene.clock)
-    store.failures, store.noting = len(STORE_DELAYS) + 1, False
+    store.failures, store.noting = len(DELAYS) + 1, False
     conversation_id = await scene.begin()
     [offset] = await scene.post(conversation_id, "one")
     with pytest.raises(Unavailable):

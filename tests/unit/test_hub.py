@@ -104,6 +104,14 @@ def test_what_waits_too_long_or_should_have_come_makes_it_look_behind() -> None:
     assert one.shown("c") == 3
 
 
+def test_however_long_nothing_comes_it_looks_behind_now_and_then() -> None:
+    one, _ = connection()
+    one.release(shown_up_to(0, 0), ())
+    one.put(frame("accepted 1", offset=1))
+    one.behind(overdue=True)
+    assert [look for look in range(1, 1000) if one.behind(overdue=True)] == [2, 4, 8, 16, 32, 64, 128, 256, 512]
+
+
 def test_what_only_just_waits_is_not_behind_however_often_something_waits() -> None:
     one, _ = connection()
     one.release(shown_up_to(0, 0), ())

@@ -380,3 +380,18 @@ async def test_a_provider_that_cannot_be_asked_leaves_the_conversation_as_it_is(
     with pytest.raises(Unavailable):
         await scene.erasure(Unreachable()).forget("anna", lease.conversation_id)
     assert len(await scene.store.recent("anna", 10)) == 1
+
+
+async def test_what_comes_in_while_the_provider_forgets_is_ended_before_it_goes() -> None:
+    class Talkative(ScriptedEngine):
+        async def forget(self, thread: str) -> None:
+            await scene.say("wait")
+
+    scene = Scene(saying("hello"), hang)
+    lease = await scene.lease()
+    await scene.store.bind(lease, "thread_1")
+    await scene.runner.run(lease)
+    async with scene.working():
+        await scene.erasure(Talkative()).forget("anna", lease.conversation_id)
+    assert [reply.draft.finish_reason for reply in scene.heard.replies()] == ["stop", "cancelled"]
+    assert await scene.store.recent("anna", 10) == []

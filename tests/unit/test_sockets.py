@@ -96,6 +96,34 @@ async def test_a_socket_that_is_told_of_a_loss_is_shown_what_the_log_has_more(se
             assert frame["messageType"] != "messageAccepted"
 
 
+class Away:
+    """Conversations that cannot be looked up for a while, from now on."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store = store
+        self.current = store.current
+        self.is_back = False
+
+    async def find(self, person: str, conversation_id: str) -> Conversation:
+        if not self.is_back:
+            raise Unavailable("no store")
+        return await self.store.find(person, conversation_id)
+
+
+async def test_a_store_that_cannot_say_what_was_lost_costs_no_socket(server: Server) -> None:
+    store = cast(MemoryStore, server.log)
+    away = Away(store)
+    async with serving(replace(server, conversations=away)) as url, websockets.connect(url) as client:  # type: ignore[arg-type]
+        connected = json.loads(await client.recv())
+        await store.accept(InboundMessage(connected["userId"], connected["conversationId"], "m1", "hi"))
+        server.hub.catch_up(connected["connectionId"], connected["conversationId"])
+        await client.send('{"action":"ping"}')
+        assert json.loads(await client.recv())["messageType"] == "pong"
+        away.is_back = True
+        server.hub.catch_up(connected["connectionId"], connected["conversationId"])
+        assert json.loads(await client.recv())["messageId"] == "m1"
+
+
 class Slow(MemoryStore):
     """It answers once it is let."""
 
@@ -186,6 +214,31 @@ async def test_a_turn_that_ends_while_a_resume_asks_for_the_next_ones_words_is_s
                 await client.send('{"action":"ping"}')
     whole = shown.index(("assistantSnapshot", "You said: one"))
     assert shown[whole + 1 :] == [("assistantResponse", "You said: one"), ("assistantSnapshot", "You")]
+
+
+class Guestbook(NextTurnBegins):
+    """A cluster that notes who leaves."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(store)
+        self.left: list[str] = []
+
+    async def leave(self, connection: Connection) -> None:
+        self.left.append(connection.id)
+
+
+async def test_who_leaves_while_the_turns_end_is_not_counted_any_more(server: Server) -> None:
+    book = Guestbook(cast(MemoryStore, server.log))
+    among = replace(server, cluster=book)  # type: ignore[arg-type]
+    async with serving(among) as url, websockets.connect(url) as client, websockets.connect(url) as other:
+        gone = json.loads(await client.recv())["connectionId"]
+        among.draining.set()
+        await client.close()
+        while not book.left:
+            await asyncio.sleep(0.005)
+        await among.drain()
+        await other.close()
+    assert book.left == [gone]
 
 
 class AnsweredElsewhere(NextTurnBegins):

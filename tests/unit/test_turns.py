@@ -12,6 +12,7 @@ import pytest
 from server.backends.memory import MemoryStore
 from server.errors import LeaseLost, ServerError, Unavailable
 from server.model import (
+    Assistant,
     Begun,
     Draft,
     InboundMessage,
@@ -19,17 +20,19 @@ from server.model import (
     Prompt,
     Question,
     Reply,
+    Retry,
     RunBegun,
     RunEvent,
     RunStarted,
     Settled,
+    Step,
     Usage,
     Words,
 )
 from server.turns import runner as policy
 from server.turns.runner import delay_after
 from server.turns.worker import HAND_BACK_SECONDS
-from tests.unit.turn_scene import Scene, Watched, break_off, crash, hang, speak
+from tests.unit.turn_scene import OneAssistant, Scene, Watched, break_off, crash, hang, speak
 
 
 async def test_words_are_passed_on_and_their_sum_is_stored_before_it_is_announced() -> None:
@@ -73,9 +76,9 @@ async def test_a_fault_of_ours_is_a_failure_too_and_does_not_end_the_worker() ->
     lease = await scene.lease()
     for tries in range(1, policy.MOST_FAILURES):
         before = replace(lease, tries=tries, failures=tries - 1)
-        outcome = await scene.runner._outcome(before)
+        outcome = await scene.runner._attempt(before)
         assert not isinstance(outcome, Draft)
-    outcome = await scene.runner._outcome(replace(lease, tries=5, failures=policy.MOST_FAILURES - 1))
+    outcome = await scene.runner._attempt(replace(lease, tries=5, failures=policy.MOST_FAILURES - 1))
     assert isinstance(outcome, Draft)
     assert outcome.code == "internal"
 
@@ -457,6 +460,30 @@ async def test_a_worker_looks_soon_at_what_others_say_was_cancelled_however_ofte
             scene.worker.look_soon(accepted.conversation_id)
             scene.worker.look_soon("c_nothing")
         assert (await scene.reply()).draft.finish_reason == "cancelled"
+
+
+async def test_a_cancel_is_heard_while_it_is_read_what_a_turn_has_come_to() -> None:
+    class Interrupted(MemoryStore):
+        async def steps(self, lease: Lease) -> Sequence[Step]:
+            scene.runner.cancel(lease.conversation_id)
+            return await super().steps(lease)
+
+    scene = Scene(speak, store=Interrupted(lease_seconds=30, most_waiting=10))
+    lease = await scene.lease()
+    await scene.runner.run(replace(lease, steps=1, tries=2))
+    assert [reply.draft.finish_reason for reply in scene.heard.replies()] == ["cancelled"]
+    assert scene.engine.prompts == []
+
+
+async def test_a_turn_that_fails_as_it_is_cancelled_is_ended_without_delay() -> None:
+    class Interrupted(OneAssistant):
+        async def find(self, reference: str, channel: str) -> Assistant:
+            scene.runner.cancel(lease.conversation_id)
+            raise Unavailable("no catalog", retry_after=20)
+
+    scene = Scene(speak, catalog=Interrupted())
+    lease = await scene.lease()
+    assert await scene.runner._attempt(lease) == Retry(0)
 
 
 class SlowToRenew(MemoryStore):

@@ -65,3 +65,15 @@ async def test_what_the_provider_refuses_is_not_asked_for_again() -> None:
     painter = ScriptedPainter(ProviderFailed("Not this one.", code="picture_refused"))
     draft = await wished(Scene(speak, channel="sms", painter=painter))
     assert (draft.text, draft.code, len(painter.asked)) == ("Not this one.", "picture_refused", 1)
+
+
+async def test_an_order_that_an_operator_puts_there_again_is_painted() -> None:
+    painter = ScriptedPainter(ProviderFailed("Not this one.", code="picture_refused"))
+    scene = Scene(speak, channel="sms", painter=painter)
+    await wished(scene)
+    [letter] = await scene.store.dead_letters(10)
+    again = await scene.store.requeue(letter)
+    async with scene.working():
+        await scene.bell.ring(again.conversation_id)
+        assert (await scene.reply()).draft.images == ("images/fox",)
+    assert scene.engine.prompts == []

@@ -113,7 +113,7 @@ async def listening(server: Server, who: Principal, ear: Ear, *, words: bool) ->
         yield connection
     finally:
         server.hub.remove(connection)
-        if server.cluster and not server.draining.is_set():
+        if server.cluster and not server.drained.is_set():
             await server.cluster.leave(connection)
 
 
