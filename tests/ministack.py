@@ -62,7 +62,9 @@ class Cloud:
 def deployed(owner: Emulator, **parameters: str) -> Cloud:
     """A stack of its own, with a user who may do what the role of the servers allows."""
     stack = f"s{uuid.uuid4().hex[:8]}"
-    settings = deploy(connect("cloudformation", owner), stack, {**ON_EMULATOR, **parameters}, lambda line: None)
+    settings = deploy(
+        connect("cloudformation", owner), stack, {**ON_EMULATOR, "SignUp": "Open", **parameters}, lambda line: None
+    )
     return Cloud(stack, settings, owner, server_of(owner, stack))
 
 

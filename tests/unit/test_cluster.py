@@ -53,6 +53,7 @@ def test_deploying_again_keeps_the_parameters_that_it_is_not_given(ministack: Em
     found = find(connect("cloudformation", ministack), cloud.stack) or {}
     assert {one["ParameterKey"]: one["ParameterValue"] for one in found["Parameters"]} == {
         **ON_EMULATOR,
+        "SignUp": "Open",
         "AssumedBy": "ec2.amazonaws.com",
         "AlarmTopicArn": "arn:aws:sns:eu-west-1:000000000000:ops",
     }

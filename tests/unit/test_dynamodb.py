@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from server.backends.dynamodb import open_dynamodb
+from server.backends.dynamodb import keys, open_dynamodb
+from server.backends.dynamodb.items import encode_item
 from server.errors import BadInput, ConfigError, LeaseLost, NotFound, Unavailable
 from server.model import Begun, Draft, InboundMessage, Lease, Place, Question, Returned, SignOut, ToolResult
 from tests.fakes.faulty_dynamodb import Fault
@@ -153,9 +154,17 @@ async def test_a_lease_is_had_although_the_first_answer_was_lost(scene: Scene) -
     assert list(await scene.store.waiting(10)) == [conversation_id]
 
 
+@pytest.mark.parametrize("unheard", ["UpdateItem", "GetItem"])
+async def test_a_lease_that_was_given_unheard_is_asked_for_again(scene: Scene, unheard: str) -> None:
+    conversation_id = await scene.asked("m1")
+    scene.proxy.spoil(unheard, *[Fault.UNHEARD] * TRIES)
+    lease = await scene.take(conversation_id)
+    assert (lease.attempt, lease.tries) == (1, 1)
+
+
 async def test_a_lease_of_which_nobody_heard_runs_out(scene: Scene) -> None:
     conversation_id = await scene.asked("m1")
-    scene.proxy.spoil("UpdateItem", *[Fault.UNHEARD] * TRIES)
+    scene.proxy.spoil("UpdateItem", *[Fault.UNHEARD] * TRIES * 2)
     with pytest.raises(Unavailable):
         await scene.store.take(conversation_id, "worker")
     assert await scene.store.take(conversation_id, "worker") is None
@@ -447,6 +456,34 @@ async def test_what_is_accepted_while_a_conversation_is_deleted_leaves_nothing_b
     with pytest.raises(NotFound):
         await scene.say(conversation_id, "late")
     assert scene.count() == 0
+
+
+async def test_an_id_that_is_claimed_anew_meanwhile_is_not_let_go(scene: Scene) -> None:
+    gone = await begin_deletion(scene)
+    new = await scene.asked("m1")
+    await scene.store.delete("anna", gone)
+    assert (await scene.say(new, "m1")).duplicate
+
+
+async def test_what_an_index_still_names_does_not_hide_older_conversations(scene: Scene) -> None:
+    older = await scene.store.create("anna", "websocket", "a")
+    scene.clock.now += 1
+    newer = await scene.store.create("anna", "websocket", "a")
+    scene.cloud.client("dynamodb").update_item(
+        TableName=scene.cloud.settings["TABLE_NAME"],
+        Key=encode_item(keys.head(newer.id)._asdict()),
+        UpdateExpression="SET deleted = :yes",
+        ExpressionAttributeValues={":yes": {"BOOL": True}},
+    )
+    assert [one.id for one in await scene.store.recent("anna", 1)] == [older.id]
+
+
+async def test_who_is_listed_with_another_conversation_costs_no_search_for_one(scene: Scene) -> None:
+    one, *_ = [await scene.store.create("+15005550001", "sms", "a") for _ in range(3)]
+    scene.proxy.indexes.clear()
+    await scene.store.delete("+15005550001", one.id)
+    assert scene.proxy.indexes["personIndex"] == 0
+    assert await scene.store.callers("sms", "", 10) == ["+15005550001"]
 
 
 @pytest.mark.parametrize("odd", ["", "x" * 5_000, "é#" * 2_000])

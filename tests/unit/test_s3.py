@@ -103,6 +103,12 @@ async def test_who_shares_the_bucket_takes_the_others_links(bucket: str) -> None
                 await asked
 
 
+async def test_a_bucket_that_is_not_there_is_a_wrong_setting(bucket: str) -> None:
+    with pytest.raises(ConfigError, match="BUCKET_NAME"):
+        async with open_s3(f"not-{bucket}"):
+            pass
+
+
 async def test_a_damaged_secret_is_named(bucket: str, cloud: Cloud) -> None:
     cloud.client("s3").put_object(Bucket=bucket, Key=SECRET, Body=b"short")
     async with open_s3(bucket) as files:

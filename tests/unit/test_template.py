@@ -113,6 +113,12 @@ def test_the_bucket_is_private_and_encrypted_and_forgets_claims(resources: dict[
     assert all((rule["Status"], rule["ExpirationInDays"]) == ("Enabled", 1) for rule in short)
 
 
+def test_nobody_signs_up_unless_a_parameter_says_so(template: dict[str, Any], resources: dict[str, Any]) -> None:
+    assert template["Parameters"]["SignUp"]["Default"] == "Closed"
+    closed = {"AllowAdminCreateUserOnly": {"Fn::If": ["IsClosed", True, False]}}
+    assert properties(resources, "UserPool")["AdminCreateUserConfig"] == closed
+
+
 def test_the_bucket_is_reached_over_encrypted_connections_only(
     template: dict[str, Any], resources: dict[str, Any]
 ) -> None:

@@ -14,9 +14,12 @@ from server.backends.dynamodb.errors import ConditionFailed, contend
 from server.backends.dynamodb.items import Item, Key
 from server.backends.dynamodb.table import Table, update
 from server.backends.dynamodb.values import Head
+from server.bulkhead import insist
 from server.errors import LeaseLost, NotFound
 from server.model import Lease, Question
 
+# Seconds until what nobody heard of is asked again: once, for a call may take half of a lease.
+AGAIN = (0.5,)
 HELD = "#attempt = :attempt AND #leaseUntil > :none AND #answered < :question"
 
 
@@ -68,17 +71,21 @@ class DynamoBase:
         await texts.unpack(self._table, found)
         return [values.question(item) for item in found] if len(found) == len(places) else ()
 
-    async def _change(self, conversation_id: str, sets: str, condition: str, *, rest: str = "", **named: Any) -> Head:
+    async def _change(self, conversation_id: str, sets: str, condition: str, **named: Any) -> Head:
         """The head's. Raises `ConditionFailed`, but not over what this very call has done."""
-        return values.head(await self._change_item(keys.head(conversation_id), sets, condition, rest=rest, **named))
+        return values.head(await self._change_item(keys.head(conversation_id), sets, condition, **named))
 
-    async def _change_item(self, key: Key, sets: str, condition: str, *, rest: str = "", **named: Any) -> Item:
-        """The same of any item. `rest`: the clauses that set nothing."""
-        # A client that hears nothing asks again by itself, and then its first try is in the way of its second.
+    async def _change_item(
+        self, key: Key, sets: str, condition: str, *, rest: str = "", again: Sequence[float] = (), **named: Any
+    ) -> Item:
+        """The same of any item. `rest`: the clauses that set nothing. `again`: for what keeps everybody away where it
+        was done and not heard of.
+        """
+        # Who hears nothing asks again, the client too by itself, and then the first try is in the way of the second.
         mark = secrets.token_hex(8)
         write = update(key, f"SET {sets}, #mark = :mark {rest}", condition, mark=mark, **named)
         try:
-            return await contend(lambda: self._table.change(write))
+            return await insist(lambda: contend(lambda: self._table.change(write)), {"item": key.sk}, again)
         except ConditionFailed as error:
             if error.item.get("mark") != mark:
                 raise

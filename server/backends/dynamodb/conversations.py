@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import aclosing
 
 from server.backends.dynamodb import keys, values
 from server.backends.dynamodb.base import living, owned, unchanged
@@ -49,12 +50,15 @@ class DynamoConversations(DynamoDeletion):
 
     async def recent(self, person: str, limit: int) -> Sequence[Conversation]:
         """The index may be a moment behind about which there are, never about what is in them."""
-        listed = await self._table.query(
-            "#person = :person", index=PERSON_INDEX, backwards=True, most=limit, person=person
-        )
-        found = await self._table.get_many([key_of(item) for item in listed])
-        mine = [head.conversation for item in found.values() if (head := living(item)) is not None]
-        return sorted(mine, key=lambda one: (one.updated_at, one.created_at), reverse=True)
+        mine: list[Conversation] = []
+        pages = self._table.pages("#person = :person", index=PERSON_INDEX, backwards=True, most=limit, person=person)
+        async with aclosing(pages):
+            async for page in pages:
+                found = await self._table.get_many([key_of(item) for item in page])
+                mine += [head.conversation for item in found.values() if (head := living(item)) is not None]
+                if len(mine) >= limit:
+                    break
+        return sorted(mine, key=lambda one: (one.updated_at, one.created_at), reverse=True)[:limit]
 
     async def delete(self, person: str, conversation_id: str) -> None:
         """Asked again after it was broken off, it goes on."""

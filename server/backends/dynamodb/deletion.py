@@ -71,7 +71,9 @@ class DynamoDeletion(DynamoDirectory):
         if one.channel in PHONES:
             await self._table.put_many(claims)
         else:
-            await self._table.delete_many(list(map(key_of, claims)))
+            # Asked for again in another conversation meanwhile, an id is claimed for that one.
+            found = await self._table.get_many(list(map(key_of, claims)))
+            await self._table.delete_many([key for key, claim in found.items() if claim["conversationId"] == one.id])
         await self._table.delete_many([listing(item) for item in page if kind_of(item) == "letter"])
         await self._table.delete_many([key_of(item) for item in page if item["sk"] != "head"])
 

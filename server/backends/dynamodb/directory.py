@@ -18,6 +18,7 @@ from server.errors import NotFound
 from server.model import PHONES, Conversation
 
 PERSON_INDEX = "personIndex"
+LOOKED_AT = 25
 
 
 class DynamoDirectory(DynamoBase):
@@ -40,6 +41,9 @@ class DynamoDirectory(DynamoBase):
         if one.channel not in PHONES:
             return
         listing, named = keys.caller(one.channel, one.person), "#conversationId = :gone"
+        item = await self._table.get(listing)
+        if item is None or item["conversationId"] != one.id:
+            return
         other = await self._other(one)
         if other is None:
             write = delete(listing, named, gone=one.id)
@@ -50,7 +54,7 @@ class DynamoDirectory(DynamoBase):
 
     async def _other(self, one: Conversation) -> str | None:
         """Another one that the person has there. The index is up to date on those that were begun earlier."""
-        pages = self._table.pages("#person = :person", index=PERSON_INDEX, person=one.person)
+        pages = self._table.pages("#person = :person", index=PERSON_INDEX, most=LOOKED_AT, person=one.person)
         async with aclosing(pages):
             async for page in pages:
                 found = await self._table.get_many([key_of(item) for item in page])

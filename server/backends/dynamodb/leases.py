@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from server.backends.dynamodb import keys, texts, values
-from server.backends.dynamodb.base import held
+from server.backends.dynamodb.base import AGAIN, held
 from server.backends.dynamodb.errors import ConditionFailed, read_and_change
 from server.backends.dynamodb.items import key_of
 from server.backends.dynamodb.log import DynamoLog
 from server.backends.dynamodb.outbox import Filing, OutboxFull, filed, outbox_full, refused, unfiled
 from server.backends.dynamodb.table import Write, put, update
 from server.backends.dynamodb.values import Head
+from server.bulkhead import insist
 from server.errors import Unavailable
 from server.model import Draft, Lease, Reply, Settled, due
 
@@ -40,12 +41,13 @@ class DynamoLeases(DynamoLog):
         now = self._now()
         until = now + self._lease_ms
         try:
-            head = await self._change(conversation_id, TAKEN, FREE, one=1, now=now, until=until, owner=owner)
+            named = {"one": 1, "now": now, "until": until, "owner": owner}
+            head = await self._change(conversation_id, TAKEN, FREE, again=AGAIN, **named)
         except ConditionFailed as error:
             if error.item.get("deleted") and error.item["dueAt"] <= now:
                 await self._delete(conversation_id)
             return None
-        return await self._lend(head)
+        return await insist(lambda: self._lend(head), {"conversation": conversation_id}, AGAIN)
 
     async def _lend(self, head: Head) -> Lease | None:
         """For the oldest question; None if the conversation has just been deleted."""

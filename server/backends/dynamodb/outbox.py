@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from server.backends.dynamodb import keys, texts, values
-from server.backends.dynamodb.base import DynamoBase, living
+from server.backends.dynamodb.base import AGAIN, DynamoBase, living
 from server.backends.dynamodb.errors import ConditionFailed, contend
 from server.backends.dynamodb.items import Item, key_of
 from server.backends.dynamodb.log import WAITING_INDEX
 from server.backends.dynamodb.table import Write, put, update
+from server.bulkhead import insist
 from server.errors import LeaseLost
 from server.model import Lease, Outgoing, Part, Reply, unposted
 
@@ -58,10 +59,10 @@ class DynamoOutbox(DynamoBase):
         now, key = self._now(), keys.outbox(conversation_id)
         named: dict[str, Any] = {"one": 1, "owner": owner, "until": now + self._lease_ms, "now": now}
         try:
-            item = await self._change_item(key, TAKEN, FREE, **named)
+            item = await self._change_item(key, TAKEN, FREE, again=AGAIN, **named)
         except ConditionFailed:
             return None
-        return await self._send_off(conversation_id, item)
+        return await self._surely_sent_off(conversation_id, item)
 
     async def _send_off(self, conversation_id: str, item: Item) -> Outgoing | None:
         """The oldest; None if the conversation has just been deleted."""
@@ -117,10 +118,13 @@ class DynamoOutbox(DynamoBase):
         key, until = keys.outbox(outgoing.conversation_id), self._now() + self._lease_ms
         named = {"one": 1, "until": until, **sender(outgoing)}
         try:
-            item = await self._change_item(key, NEXT_TAKEN, NOT_LAST, rest="REMOVE #unsent[0]", **named)
+            item = await self._change_item(key, NEXT_TAKEN, NOT_LAST, rest="REMOVE #unsent[0]", again=AGAIN, **named)
         except ConditionFailed:
             raise lost(outgoing) from None
-        return await self._send_off(outgoing.conversation_id, item)
+        return await self._surely_sent_off(outgoing.conversation_id, item)
+
+    async def _surely_sent_off(self, conversation_id: str, item: Item) -> Outgoing | None:
+        return await insist(lambda: self._send_off(conversation_id, item), {"conversation": conversation_id}, AGAIN)
 
     async def parts_of(self, conversation_id: str, offset: int) -> Sequence[Part]:
         return await self._parts(conversation_id, offset)

@@ -160,10 +160,7 @@ class Table:
         _, words = write
         with dynamodb_errors():
             answer = await self._client.update_item(
-                TableName=self._name,
-                ReturnValues="ALL_NEW",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                **words,
+                TableName=self._name, ReturnValues="ALL_NEW", **words, **told_at_failure(words)
             )
             return decode_item(answer["Attributes"])
 
@@ -174,8 +171,11 @@ class Table:
 
     def _transacted(self, write: Write) -> dict[str, Any]:
         kind, words = write
-        failing = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"} if "ConditionExpression" in words else {}
-        return {kind: {"TableName": self._name, **words, **failing}}
+        return {kind: {"TableName": self._name, **words, **told_at_failure(words)}}
+
+
+def told_at_failure(words: Mapping[str, Any]) -> dict[str, str]:
+    return {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"} if "ConditionExpression" in words else {}
 
 
 def chunks(many: Sequence[One], size: int) -> Iterator[Sequence[One]]:

@@ -47,7 +47,11 @@ class S3Files:
     async def check(self) -> None:
         """Raises `ConfigError` where there is no such bucket for us."""
         with wrong_settings():
-            await self.holds("no-such-file")
+            try:
+                async with s3_errors():
+                    await self._client.head_bucket(Bucket=self._bucket)
+            except Missing:
+                raise ConfigError(f"BUCKET_NAME={self._bucket}: there is no such bucket.") from None
 
     async def shared_secret(self) -> bytes:
         """For links to this server: who shares the bucket shares it, too. Raises `ConfigError` if it is damaged."""
