@@ -40,7 +40,7 @@ class PlaceSettings(BaseSettings):
     queue_url: Url = Field("", description="SQS FIFO queue that wakes workers; unset: those of this process only")
 
     start_seconds: float = Field(
-        20, ge=0, description="how long a start waits for a table, queue or bucket that does not answer"
+        20, ge=0, description="how long a start waits for a database, table, queue or bucket that does not answer"
     )
 
     node_url: Url = Field(

@@ -63,6 +63,15 @@ async def test_what_was_sent_is_no_longer_in_the_sparse_index(scene: Scene) -> N
     assert list(await scene.store.unsent(10)) == [conversation_id]
 
 
+@pytest.mark.parametrize("unheard", ["UpdateItem", "BatchGetItem"])
+async def test_a_loan_that_was_given_unheard_is_asked_for_again(scene: Scene, unheard: str) -> None:
+    conversation_id = await scene.begin()
+    await posted(scene, conversation_id)
+    scene.proxy.spoil(unheard, *[Fault.UNHEARD] * TRIES)
+    outgoing = await taken(scene, conversation_id)
+    assert (outgoing.attempt, outgoing.tries) == (1, 1)
+
+
 async def test_a_loan_is_had_and_ended_although_the_first_answer_was_lost(scene: Scene) -> None:
     conversation_id = await scene.begin()
     await posted(scene, conversation_id, "m1")

@@ -20,12 +20,13 @@ from alembic.migration import MigrationContext
 from server.backends.sql import open_sql
 from server.backends.sql.base import PIECE
 from server.backends.sql.database import Database
-from server.backends.sql.engine import BUSY_SECONDS, IDLE_SECONDS, make_engine
+from server.backends.sql.engine import BUSY_SECONDS, IDLE_SECONDS, at_leisure, make_engine
 from server.backends.sql.migrate import MIGRATIONS, upgrade
 from server.backends.sql.schema import accounts, claims, dead_letters, metadata, receipts, sign_outs, writers
 from server.errors import ConfigError, NotFound, Unavailable
 from server.model import Draft, InboundMessage, Question
 from tests.databases import SERVERS, scratch_database
+from tests.ports import quiet_port
 
 numbers = sa.Table("numbers", sa.MetaData(), sa.Column("number", sa.Integer, primary_key=True))
 
@@ -87,6 +88,48 @@ def test_a_process_that_starts_waits_for_another_that_writes_the_new_file(tmp_pa
         soon.join()
         engine.dispose()
     other.close()
+
+
+def test_an_upgrade_that_mysql_did_in_part_goes_on_behind_that() -> None:
+    with scratch_database(SERVERS["mysql"]) as url:
+        engine = sa.create_engine(url, poolclass=sa.NullPool)
+        upgrade(engine)
+        for version in sorted(MIGRATIONS.glob("versions/0*.py")):
+            with engine.begin() as connection:
+                connection.execute(sa.text(f"UPDATE alembic_version SET version_num = '{version.name[:4]}'"))
+            upgrade(engine)
+        with engine.begin() as connection:
+            connection.execute(sa.text("DROP TABLE alembic_version"))
+        upgrade(engine)
+        with engine.connect() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_an_upgrade_may_take_longer_than_anything_else(server: str) -> None:
+    with scratch_database(SERVERS[server]) as url:
+        engine = make_engine(sa.make_url(url), pool_size=1, writes=True)
+        with engine.connect() as connection:
+            assert is_limited(connection)
+        with at_leisure(engine) as patient, patient.connect() as connection:
+            assert not is_limited(connection)
+        engine.dispose()
+
+
+def is_limited(connection: sa.Connection) -> bool:
+    """Whether a statement must be over within seconds, for the database or for us."""
+    if connection.dialect.name == "postgresql":
+        return connection.execute(sa.text("SHOW statement_timeout")).scalar() != "1h"
+    raw: Any = connection.connection.driver_connection
+    return bool(raw._read_timeout < 60)
+
+
+@pytest.mark.parametrize("scheme", ["mysql+pymysql", "postgresql+psycopg"])
+def test_a_database_that_does_not_answer_may_answer_soon(scheme: str) -> None:
+    engine = make_engine(sa.make_url(f"{scheme}://root@127.0.0.1:{quiet_port()}/x"), pool_size=1, writes=True)
+    with pytest.raises(Unavailable, match="does not answer"):
+        upgrade(engine)
+    engine.dispose()
 
 
 def test_a_database_from_the_future_is_refused(tmp_path: Path) -> None:

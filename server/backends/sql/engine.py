@@ -10,10 +10,11 @@ from __future__ import annotations
 import random
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import DisconnectionError
 
 from server.errors import ConfigError
@@ -24,6 +25,8 @@ IDLE_SECONDS = 10
 NETWORK_SECONDS = 10
 KEEPALIVE_SECONDS = 2
 RECYCLE_SECONDS = 1800
+SCHEMA_LOCK_SECONDS = 60
+SCHEMA_SECONDS = 3600
 DRIVERS = {
     "sqlite": "sqlite+pysqlite",
     "mysql": "mysql+pymysql",
@@ -66,12 +69,16 @@ def postgres_options() -> Mapping[str, Any]:
     """Who listens to a host that is gone sends nothing that could fail to arrive: the keepalives tell."""
     return {
         "connect_timeout": NETWORK_SECONDS,
-        "options": " ".join(f"-c {name}={value}" for name, value in POSTGRES_SESSION.items()),
+        "options": session_of(POSTGRES_SESSION),
         "tcp_user_timeout": NETWORK_SECONDS * 1000,
         "keepalives_idle": NETWORK_SECONDS,
         "keepalives_interval": KEEPALIVE_SECONDS,
         "keepalives_count": NETWORK_SECONDS // KEEPALIVE_SECONDS,
     }
+
+
+def session_of(limits: Mapping[str, str]) -> str:
+    return " ".join(f"-c {name}={value}" for name, value in limits.items())
 
 
 def mysql_options(*, writes: bool) -> Mapping[str, Any]:
@@ -84,6 +91,30 @@ def mysql_options(*, writes: bool) -> Mapping[str, Any]:
         "charset": "utf8mb4",
         "init_command": "SET SESSION " + ", ".join(f"{name} = {value}" for name, value in limits.items()),
     }
+
+
+@contextmanager
+def at_leisure(engine: Engine) -> Iterator[Engine]:
+    """For changes of the schema, which may take long where there is much: to begin, and to be done."""
+    match engine.dialect.name:
+        case "sqlite":
+            yield engine
+            return
+        case "postgresql":
+            limits = {
+                **POSTGRES_SESSION,
+                "statement_timeout": f"{SCHEMA_SECONDS}s",
+                "lock_timeout": f"{SCHEMA_LOCK_SECONDS}s",
+            }
+            how = {**postgres_options(), "options": session_of(limits)}
+        case _:
+            limit = f"SET SESSION lock_wait_timeout = {SCHEMA_LOCK_SECONDS}"
+            how = {**mysql_options(writes=False), "read_timeout": SCHEMA_SECONDS, "init_command": limit}
+    patient = create_engine(engine.url, poolclass=NullPool, connect_args=how)
+    try:
+        yield patient
+    finally:
+        patient.dispose()
 
 
 def leave_the_idle(engine: Engine) -> None:

@@ -10,26 +10,34 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from server.errors import ConfigError
+from server.backends.sql import again
+from server.backends.sql.engine import SCHEMA_LOCK_SECONDS, at_leisure
+from server.errors import ConfigError, Unavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-LOCK_SECONDS = 60
+FOR_MYSQL = again.Again
 
 
 def upgrade(engine: Engine) -> None:
-    """Raises `ConfigError` when the database cannot be reached or is newer than this program."""
+    """Raises `ConfigError` when the database cannot be used or is newer than this program, `Unavailable` when it does
+    not answer, or another process is upgrading it for longer than we wait.
+    """
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     try:
-        with engine.begin() as connection, upgrade_lock(connection):
+        with at_leisure(engine) as patient, patient.begin() as connection, upgrade_lock(connection):
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except CommandError as error:
         raise ConfigError(
             f"The database was written by a newer version of this server ({error}). Upgrade it."
         ) from error
+    except OperationalError as error:
+        if engine.dialect.name == "sqlite":
+            raise ConfigError(f"The database cannot be used: {error.__cause__ or error}") from error
+        raise Unavailable(f"The database of DATABASE_URL does not answer: {error.__cause__ or error}") from error
     except SQLAlchemyError as error:
         # The driver's own words name the host and the account, not the password.
         raise ConfigError(f"DATABASE_URL cannot be used: {error.__cause__ or error}") from error
@@ -44,7 +52,8 @@ def upgrade_lock(connection: Connection) -> Iterator[None]:
             yield
         case "mysql" | "mariadb":
             name = "concat('switchboard schema ', database())"
-            connection.execute(text(f"SELECT GET_LOCK({name}, {LOCK_SECONDS})"))
+            if connection.execute(text(f"SELECT GET_LOCK({name}, {SCHEMA_LOCK_SECONDS})")).scalar() != 1:
+                raise Unavailable("Another process is upgrading the database.")
             try:
                 yield
             finally:
