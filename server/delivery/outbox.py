@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
+from typing import Any
 
 import structlog
 
@@ -98,7 +100,7 @@ class Dispatcher:
                 self.look(conversation_id)
 
     async def _replies_of(self, conversation_id: str) -> None:
-        outgoing = await self._outbox.take_outgoing(conversation_id, self._owner)
+        outgoing = await self._unbroken(self._outbox.take_outgoing(conversation_id, self._owner))
         while outgoing is not None:
             if self._draining:
                 await self._let_go(outgoing, 0)
@@ -113,9 +115,23 @@ class Dispatcher:
             await self._let_go(outgoing, DOUBT_SECONDS)
             raise
         if delay is None:
-            return await self._outbox.sent(outgoing)
-        await self._outbox.postpone(outgoing, delay)
-        return None
+            return await self._unbroken(self._outbox.sent(outgoing))
+        return await self._unbroken(self._outbox.postpone(outgoing, delay))
+
+    async def _unbroken(self, step: Coroutine[Any, Any, Outgoing | None]) -> Outgoing | None:
+        """Cancelled, what the store is being told takes effect there anyhow: that is waited for, and what it lends is
+        let go of.
+        """
+        task = asyncio.create_task(step)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task], timeout=HAND_BACK_SECONDS)
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled() and task.exception() is None and (lent := task.result()) is not None:
+                await self._let_go(lent, 0)
+            raise
 
     async def _let_go(self, outgoing: Outgoing, seconds: float) -> None:
         try:

@@ -10,6 +10,7 @@ from server.delivery.courier import DOUBT_SECONDS
 from server.delivery.outbox import Dispatcher
 from server.errors import Unavailable
 from server.metrics import Metrics
+from server.model import Outgoing
 from server.settings import read_settings
 from server.wiring.phones import open_phones
 from tests.unit.phone_scene import NUMBER, Act, Clock, PhoneScene, PhoneStore, Provider
@@ -144,6 +145,38 @@ async def test_who_is_stopped_in_the_middle_lets_go_of_it_and_another_asks_first
     await scene.send_all()
     assert scene.provider.texts() == ["one", "two"]
     assert len(scene.provider.settled) == 1
+
+
+class SlowToSay(PhoneStore):
+    """It lends at once, and says so a while after `lent`."""
+
+    def __init__(self, clock: Clock, step: str) -> None:
+        super().__init__(clock)
+        self.step = step
+        self.lent = asyncio.Event()
+
+    async def take_outgoing(self, conversation_id: str, owner: str) -> Outgoing | None:
+        return await self._say("take_outgoing", await super().take_outgoing(conversation_id, owner))
+
+    async def sent(self, outgoing: Outgoing) -> Outgoing | None:
+        return await self._say("sent", await super().sent(outgoing))
+
+    async def _say(self, step: str, lent: Outgoing | None) -> Outgoing | None:
+        if step == self.step:
+            self.lent.set()
+            await asyncio.sleep(0.05)
+        return lent
+
+
+@pytest.mark.parametrize("step", ["take_outgoing", "sent"])
+async def test_who_is_stopped_while_a_reply_is_lent_to_him_lets_go_of_it(step: str) -> None:
+    scene = PhoneScene()
+    scene.store = store = SlowToSay(scene.clock, step)
+    conversation_id = await scene.begin()
+    await scene.post(conversation_id, "one", "two")
+    async with scene.sending(scene.dispatcher()):
+        await asyncio.wait_for(store.lent.wait(), 5)
+    assert list(await store.unsent(10)) == [conversation_id]
 
 
 async def test_a_conversation_that_is_deleted_meanwhile_ends_the_sending() -> None:
