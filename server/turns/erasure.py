@@ -14,7 +14,8 @@ from server.ports import Conversations, Engine, Files, Log, Notes
 logger = structlog.get_logger()
 
 STOP_SECONDS = 10.0
-LOOK_SECONDS = 0.05
+FIRST_LOOK_SECONDS = 0.05
+LAST_LOOK_SECONDS = 0.8
 PAGE = 500
 MOST_CONVERSATIONS = 100
 
@@ -70,10 +71,13 @@ class Erasure:
             offset, more = offset + len(page.entries), page.more
 
     async def _stop(self, person: str, conversation_id: str) -> None:
+        pause = FIRST_LOOK_SECONDS
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                while await self._is_busy(person, conversation_id):  # noqa: ASYNC110  it may end in another process
-                    await asyncio.sleep(LOOK_SECONDS)
+                # It may end in another process.
+                while await self._is_busy(person, conversation_id):
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, LAST_LOOK_SECONDS)
         except TimeoutError:
             raise Unavailable("The assistant is still answering here; try again.", code="busy", retry_after=5) from None
 

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Protocol
 
 from server.assistant.models import warn_of_models
-from server.assistant.pictures import Pictures
-from server.assistant.tools.toolbox import Tools
 from server.auth.local_pool import LocalUserPool
 from server.backends.sql import SqlBackend
 from server.channels import websocket
 from server.delivery.cluster import Cluster
-from server.delivery.connection import Connection
 from server.delivery.hub import Hub
 from server.delivery.mender import Mender
 from server.delivery.router import Router
@@ -28,21 +22,17 @@ from server.delivery.tenure import Tenure
 from server.errors import ConfigError
 from server.inbox.accept import Inbox
 from server.inbox.phones import PhoneDoor
-from server.inbox.rate import Rate
 from server.inbox.reports import Reports
 from server.metrics import Metrics
-from server.model import Frame
-from server.ports import Bell, Catalog, Conversations, Directory, Log, Verifier
+from server.ports import Catalog, Conversations, Directory, Log, Verifier
 from server.settings import Settings
 from server.turns.erasure import Erasure
-from server.turns.runner import Runner
-from server.turns.speaker import Speaker
 from server.turns.worker import Worker
 from server.wiring.auth import open_auth
 from server.wiring.azure import AzureSms, open_azure_sms
 from server.wiring.bells import open_bell
 from server.wiring.catalogs import open_catalog
-from server.wiring.clusters import open_cluster
+from server.wiring.deliveries import open_deliveries
 from server.wiring.doors import make_door
 from server.wiring.engines import Provider, open_provider
 from server.wiring.files import Shelf, open_files
@@ -52,11 +42,10 @@ from server.wiring.pictures import open_pictures
 from server.wiring.stores import Store, open_store
 from server.wiring.tools import open_tools
 from server.wiring.twilio import Twilio, open_twilio
+from server.wiring.workers import make_inbox, make_worker, name_of
 
 # Clients come back spread over this time.
 LATEST_RETURN_MS = 5_000
-# Where no queue tells of the work that another process accepted.
-SWEEP_SECONDS_WITHOUT_QUEUE = 1.0
 # For the messages under way when it stops, after the turns: their replies go out while these end.
 POST_DRAIN_SECONDS = 3.0
 
@@ -126,10 +115,6 @@ class Server:
         self.drained.set()
 
 
-def expiring(connection: Connection) -> Frame:
-    return websocket.token_expiring(connection.who.expires_at_seconds)
-
-
 @asynccontextmanager
 async def open_server(settings: Settings, roles: Roles = EVERY_ROLE) -> AsyncIterator[Server]:
     """Everything running, the worker included, until the block ends. Raises `ConfigError` when it cannot be."""
@@ -138,59 +123,56 @@ async def open_server(settings: Settings, roles: Roles = EVERY_ROLE) -> AsyncIte
             "NODE_URL is missing: a process of many needs it and CLUSTER_SECRET; alone it needs neither, but `serve`."
         )
     async with AsyncExitStack() as stack:
-        verifier, pool = await open_auth(settings, stack)
-        store = await open_store(settings, stack)
-        bell = await open_bell(settings, stack, turns=roles.turns)
-        metrics = Metrics()
-        shelf = await open_files(settings, stack)
-        pictures = await open_pictures(settings, shelf, store, stack)
-        tools = await open_tools(settings, store, stack, pictures)
-        provider = await open_provider(settings, tools, metrics, stack)
-        catalog = await open_catalog(settings, store)
-        hub = Hub(metrics)
-        cluster = await open_cluster(settings, hub, store, metrics, stack)
-        encode = partial(websocket.encode, sign=shelf.sign)
-        router = Router(cluster or hub, cluster or hub, encode, window=settings.delta_window_ms / 1000)
-        tenure = Tenure(hub, store, expiring, time.time)
-        await tenure.look()
-        twilio = await open_twilio(settings, stack)
-        azure = await open_azure_sms(settings, catalog, stack)
-        senders = {**(twilio.senders if twilio else {}), **(azure.senders if azure else {})}
-        phones = open_phones(
-            settings, store, metrics, owner=name_of(settings), senders=senders, sign=shelf.sign_for_phone
-        )
-        worker = make_worker(settings, store, bell, catalog, provider, tools, router, metrics, phones, pictures)
-        inbox = make_inbox(settings, store, bell, router, metrics, worker, cluster)
-        server = Server(
-            settings=settings,
-            roles=roles,
-            verifier=verifier,
-            pool=pool,
-            conversations=store,
-            directory=store,
-            log=store,
-            inbox=inbox,
-            hub=hub,
-            router=router,
-            cluster=cluster,
-            tenure=tenure,
-            worker=worker,
-            phones=phones,
-            erasure=Erasure(
-                inbox, conversations=store, log=store, notes=store, engine=provider.engine, files=shelf.files
-            ),
-            metrics=metrics,
-            assistant=settings.assistant_id,
-            catalog=catalog,
-            model=provider.model,
-            door=make_door(settings, store, inbox, make_album(settings, shelf)),
-            reports=Reports(store, store, store, time.time),
-            twilio=twilio,
-            azure=azure,
-            shelf=shelf,
-        )
+        server, store, provider = await put_together(settings, roles, stack)
         async with running(server, store, provider):
             yield server
+
+
+async def put_together(settings: Settings, roles: Roles, stack: AsyncExitStack) -> tuple[Server, Store, Provider]:
+    """From the store up: each part is given those that it works with."""
+    verifier, pool = await open_auth(settings, stack)
+    store = await open_store(settings, stack)
+    bell = await open_bell(settings, stack, turns=roles.turns)
+    metrics = Metrics()
+    shelf = await open_files(settings, stack)
+    pictures = await open_pictures(settings, shelf, store, stack)
+    tools = await open_tools(settings, store, stack, pictures)
+    provider = await open_provider(settings, tools, metrics, stack)
+    catalog = await open_catalog(settings, store)
+    out = await open_deliveries(settings, store, shelf, metrics, stack)
+    twilio = await open_twilio(settings, stack)
+    azure = await open_azure_sms(settings, catalog, stack)
+    senders = {**(twilio.senders if twilio else {}), **(azure.senders if azure else {})}
+    phones = open_phones(settings, store, metrics, owner=name_of(settings), senders=senders, sign=shelf.sign_for_phone)
+    worker = make_worker(settings, store, bell, catalog, provider, tools, out.router, metrics, phones, pictures)
+    inbox = make_inbox(settings, store, bell, out.router, metrics, worker, out.cluster)
+    server = Server(
+        settings=settings,
+        roles=roles,
+        verifier=verifier,
+        pool=pool,
+        conversations=store,
+        directory=store,
+        log=store,
+        inbox=inbox,
+        hub=out.hub,
+        router=out.router,
+        cluster=out.cluster,
+        tenure=out.tenure,
+        worker=worker,
+        phones=phones,
+        erasure=Erasure(inbox, conversations=store, log=store, notes=store, engine=provider.engine, files=shelf.files),
+        metrics=metrics,
+        assistant=settings.assistant_id,
+        catalog=catalog,
+        model=provider.model,
+        door=make_door(settings, store, inbox, make_album(settings, shelf)),
+        reports=Reports(store, store, store, time.time),
+        twilio=twilio,
+        azure=azure,
+        shelf=shelf,
+    )
+    return server, store, provider
 
 
 @asynccontextmanager
@@ -220,69 +202,3 @@ def parts(server: Server, store: Store) -> list[Part]:
         *([server.cluster] if server.cluster else []),
         *([store] if isinstance(store, SqlBackend) else []),
     ]
-
-
-def make_inbox(
-    settings: Settings,
-    store: Store,
-    bell: Bell,
-    router: Router,
-    metrics: Metrics,
-    worker: Worker,
-    cluster: Cluster | None,
-) -> Inbox:
-    async def look(conversation_id: str) -> None:
-        await worker.look(conversation_id)
-        if cluster is not None:
-            await cluster.alert(conversation_id)
-
-    rate = Rate(settings.messages_per_minute, time.monotonic)
-    return Inbox(store, bell, router, rate, metrics, most_bytes=settings.message_bytes, look=look)
-
-
-def make_worker(
-    settings: Settings,
-    store: Store,
-    bell: Bell,
-    catalog: Catalog,
-    provider: Provider,
-    tools: Tools,
-    router: Router,
-    metrics: Metrics,
-    phones: Phones,
-    pictures: Pictures | None,
-) -> Worker:
-    speaker = Speaker(
-        store, provider.engine, tools, router, metrics, most_rounds=settings.tool_rounds, most_calls=settings.tool_calls
-    )
-    runner = Runner(
-        log=store,
-        leases=store,
-        runs=store,
-        bell=bell,
-        catalog=catalog,
-        engine=provider.engine,
-        speaker=speaker,
-        delivery=router,
-        metrics=metrics,
-        mode=settings.run_mode,
-        deadline_seconds=settings.response_timeout_in_seconds,
-        post=phones.post,
-        painter=pictures,
-    )
-    rings_reach_us = settings.queue_url or not settings.node_url
-    return Worker(
-        log=store,
-        leases=store,
-        bell=bell,
-        runner=runner,
-        owner=name_of(settings),
-        turns=settings.turns,
-        lease_seconds=settings.lease_seconds,
-        **({} if rings_reach_us else {"sweep_seconds": SWEEP_SECONDS_WITHOUT_QUEUE}),
-    )
-
-
-def name_of(settings: Settings) -> str:
-    """This process, for those who look who works on what."""
-    return settings.node_url or f"{socket.gethostname()}:{os.getpid()}"
