@@ -164,6 +164,10 @@ class Connection:
         """All that is in the log of a conversation was shown."""
         self._remember(shown.id).begin(shown)
 
+    def watch(self, known: Conversation) -> None:
+        """Miss nothing that comes after what is in the log of a conversation. What of that was shown, nobody knows."""
+        self._remember(known.id).watch(known)
+
     def shown(self, conversation_id: str) -> int | None:
         """The newest entry that it was shown; None if it is not known where it began."""
         seen = self._seen.get(conversation_id)

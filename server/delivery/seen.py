@@ -15,7 +15,7 @@ class WordsLost(Exception):
 class Seen:
     """Entries up to `offset` (None: nobody knows where it began), turns of questions up to `turn`, and of the turn it
     is `following` every word so far: `said` code points. `asked`: the newest question that may wait for its reply.
-    `words`: it wants them.
+    `since`: what is older than that may still come, and is shown. `words`: it wants them.
     """
 
     words: bool
@@ -25,14 +25,20 @@ class Seen:
     said: int = 0
     attempt: int = 0
     asked: int = 0
+    since: int = 0
     moved: tuple[int | None, int, int] = (None, 0, 0)
     quiet: int = 0
 
     def begin(self, shown: Conversation) -> None:
         """All that is in the log as it is given was shown."""
-        self.offset, self.turn = shown.offset, shown.answered
+        self.offset, self.turn, self.since = shown.offset, shown.answered, 0
         # Where all is answered, one reply follows the last question that was.
         self.asked = shown.offset if shown.offset > shown.answered + bool(shown.answered) else 0
+
+    def watch(self, known: Conversation) -> None:
+        """Nothing that comes after what is in the log is to be missed, from now on; of what is, nobody knows."""
+        self.offset = self.since = known.offset
+        self.turn = min(known.answered, self.following - 1) if self.following else known.answered
 
     def follow(self, snapshot: Snapshot) -> None:
         self.following, self.said = snapshot.question, len(snapshot.text)
@@ -82,9 +88,9 @@ class Seen:
 
     def _entry(self, frame: Frame) -> bool:
         if self.offset is not None:
-            if frame.offset <= self.offset:
+            if self.since < frame.offset <= self.offset:
                 return False
-            self.offset = frame.offset
+            self.offset = max(self.offset, frame.offset)
         if not frame.turn:
             self.asked = frame.offset
             return True

@@ -140,6 +140,9 @@ class Session:
         conversation_id = action.conversation_id or self._conversation_id
         message_id = action.message_id or f"m_{secrets.token_hex(12)}"
         message = InboundMessage(self._person, conversation_id, message_id, action.message, action.when_busy)
+        if self._server.cluster and self._connection.shown(conversation_id) is None:
+            # What another process fails to send is missed only where it is known what was there before.
+            self._connection.watch(await self._find(conversation_id))
         accepted = await self._server.inbox.accept(message)
         self._conversation_id = conversation_id
         if accepted.duplicate:

@@ -104,6 +104,23 @@ def test_what_waits_too_long_or_should_have_come_makes_it_look_behind() -> None:
     assert one.shown("c") == 3
 
 
+def test_what_is_watched_is_not_missed_and_what_was_on_its_way_still_comes() -> None:
+    one, wire = connection()
+    one.release(replace(shown_up_to(0, 0), id="other"), ())
+    one.put(frame("started 1", turn=1), attempt=1)
+    one.put(words("hi", 0), attempt=1)
+    one.watch(shown_up_to(2, 1))
+    one.put(words("there", 2), attempt=1)
+    one.put(frame("reply to 1", offset=2, turn=1), attempt=1)
+    one.put(frame("started 3", turn=3), attempt=2)
+    assert wire.frames == ["started 1", "hi", "there", "reply to 1"]
+    assert [one.behind(overdue=True) for _ in range(2)] == [set(), {"c"}]
+    one.put(frame("accepted 3", offset=3))
+    one.put(frame("accepted 3", offset=3))
+    assert wire.frames[4:] == ["accepted 3", "started 3"]
+    assert one.shown("c") == 3
+
+
 def test_however_long_nothing_comes_it_looks_behind_now_and_then() -> None:
     one, _ = connection()
     one.release(shown_up_to(0, 0), ())

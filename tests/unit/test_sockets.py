@@ -96,6 +96,24 @@ async def test_a_socket_that_is_told_of_a_loss_is_shown_what_the_log_has_more(se
             assert frame["messageType"] != "messageAccepted"
 
 
+async def test_what_is_lost_of_a_conversation_that_was_only_written_to_is_shown_too(server: Server) -> None:
+    store, anna = cast(MemoryStore, server.log), await person(server)
+    older = await store.create(anna, "websocket", "a")
+    await store.create(anna, "websocket", "a")
+    among = replace(server, cluster=NextTurnBegins(store))  # type: ignore[arg-type]
+    async with serving(among) as url, websockets.connect(url) as client:
+        connected = json.loads(await client.recv())
+        assert connected["conversationId"] != older.id
+        await client.send(json.dumps({"action": "sendMessage", "conversationId": older.id, "message": "hi"}))
+        while json.loads(await client.recv())["messageType"] != "assistantResponse":
+            pass
+        # Another process accepted it, and could not reach this one.
+        await store.accept(InboundMessage(anna, older.id, "m2", "and?"))
+        server.hub.catch_up(connected["connectionId"], older.id)
+        shown = json.loads(await client.recv())
+        assert (shown["messageType"], shown["messageId"]) == ("messageAccepted", "m2")
+
+
 class Away:
     """Conversations that cannot be looked up for a while, from now on."""
 
