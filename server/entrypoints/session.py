@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import assert_never
 
@@ -59,7 +59,7 @@ class Session:
     def begin(self, conversation: Conversation, elsewhere: Sequence[Snapshot]) -> None:
         """Greet, and go live. `elsewhere`: replies under way in other processes. Raises `ConnectionGone`."""
         settings, connection = self._server.settings, self._connection
-        connection.say(websocket.connected(connection.id, connection.who, conversation, limits(settings)))
+        connection.say(websocket.connected(connection.id, connection.who, self._told(conversation), limits(settings)))
         self._go_live(conversation, under_way(self._server, self._person, elsewhere))
 
     @property
@@ -160,7 +160,7 @@ class Session:
         new = await self._server.conversations.create(self._person, websocket.NAME, wanted)
         self._conversation_id = new.id
         self._connection.begin(new)
-        self._connection.say(websocket.opened(new))
+        self._connection.say(websocket.opened(self._told(new)))
 
     async def _resume(self, action: frames.Resume) -> None:
         """Live frames are held back until the log has been shown up to where they begin."""
@@ -169,7 +169,7 @@ class Session:
             asked = action.conversation_id or self._conversation_id
             # Before the log: a turn that ends in between is found there, and none that begins later is in its place.
             elsewhere = await under_way_elsewhere(self._server, self._person, asked)
-            conversation = await self._find(asked)
+            conversation = self._told(await self._find(asked))
             self._conversation_id = conversation.id
             recovered = action.epoch in {None, conversation.epoch} and action.after <= conversation.offset
             self._connection.say(websocket.resumed(conversation, recovered=recovered))
@@ -260,6 +260,11 @@ class Session:
         if isinstance(entry, Reply) and self._connection.is_following(conversation_id, entry.question):
             whole = Snapshot(conversation_id, entry.question, entry.message_id, entry.draft.text)
             self._connection.say(websocket.snapshot(whole))
+
+    def _told(self, conversation: Conversation) -> Conversation:
+        """As clients are told of it: with a backup that was put back, another life of its log has begun."""
+        restored = self._server.settings.restored
+        return replace(conversation, epoch=f"{conversation.epoch}.{restored}") if restored else conversation
 
     async def _find(self, conversation_id: str | None) -> Conversation:
         return await self._server.conversations.find(self._person, conversation_id or self._conversation_id)

@@ -43,6 +43,12 @@ class PlaceSettings(BaseSettings):
         20, ge=0, description="how long a start waits for a database, table, queue or bucket that does not answer"
     )
 
+    restored: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]{0,32}$",
+        description="something new, e.g. the date, after a backup was put back: clients are shown all anew",
+    )
+
     node_url: Url = Field(
         "", description="of many processes: where the others reach this one, e.g. http://10.0.0.5:8000"
     )

@@ -114,6 +114,21 @@ async def test_what_is_lost_of_a_conversation_that_was_only_written_to_is_shown_
         assert (shown["messageType"], shown["messageId"]) == ("messageAccepted", "m2")
 
 
+async def test_after_a_backup_was_put_back_nobody_goes_on_behind_what_is_gone(server: Server) -> None:
+    store, anna = cast(MemoryStore, server.log), await person(server)
+    conversation = await store.create(anna, "websocket", "a")
+    for message_id in ("m1", "m2"):
+        await store.accept(InboundMessage(anna, conversation.id, message_id, "hi"))
+    restored = replace(server, settings=server.settings.model_copy(update={"restored": "2026-11-30"}))
+    for serving_it, epoch, begins in ((server, conversation.epoch, 2), (restored, conversation.epoch, 1)):
+        async with serving(serving_it) as url, websockets.connect(url) as client:
+            told = json.loads(await client.recv())["epoch"]
+            resume = {"action": "resume", "conversationId": conversation.id, "after": 1, "epoch": epoch}
+            await client.send(json.dumps(resume))
+            resumed, first = [json.loads(await client.recv()) for _ in range(2)]
+            assert (resumed["epoch"], resumed["recovered"], first["offset"]) == (told, told == epoch, begins)
+
+
 class Away:
     """Conversations that cannot be looked up for a while, from now on."""
 
