@@ -20,7 +20,7 @@ import structlog
 from server.bulkhead import insist
 from server.errors import InDoubt, ProviderFailed, ServerError, Unavailable
 from server.metrics import Metrics
-from server.model import Doubt, Outgoing, Part, Piece, number_of
+from server.model import OPTED_OUT, Doubt, Outgoing, Part, Piece, number_of
 from server.ports import OptOuts, Outbox, Sender
 
 logger = structlog.get_logger()
@@ -29,7 +29,6 @@ Result = TypeVar("Result")
 # From the key of a file to a URL where the provider can fetch it for a while, from a moment on, in ms since 1970.
 Sign: TypeAlias = Callable[[str, int], str]
 
-OPTED_OUT = "opted_out"
 # Seconds. The first is what a provider needs until it knows what it was asked; the longest spares one that is down.
 FIRST_DELAY = 2.0
 LONGEST_DELAY = 300.0

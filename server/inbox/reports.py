@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from server.model import Part, Receipt, ReceiptStatus, person_of
+from server.model import OPTED_OUT, Part, Receipt, ReceiptStatus, person_of
 from server.ports import OptOuts, Outbox, Receipts
 
-OPTED_OUT = "opted_out"
 # Replies of one page that are looked up together.
 AT_ONCE = 16
 

@@ -50,6 +50,7 @@ from server.model.notes import MOST_NOTES, Note, check_note
 from server.model.phones import (
     MOST_UNSENT,
     NO_PICTURES,
+    OPTED_OUT,
     OUTBOX_FULL,
     PHONES,
     RANKS,
@@ -103,6 +104,7 @@ __all__ = [
     "MOST_NOTES",
     "MOST_UNSENT",
     "NO_PICTURES",
+    "OPTED_OUT",
     "OUTBOX_FULL",
     "PHONES",
     "RANKS",

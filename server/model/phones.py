@@ -28,6 +28,8 @@ MOST_HEARD = 20
 # Replies that may be on their way to one conversation. Of what comes then it is kept that it failed, for that reason.
 MOST_UNSENT = 500
 OUTBOX_FULL = "outbox_full"
+# They want nothing more, and their provider knows it.
+OPTED_OUT = "opted_out"
 # What people there are told who ask for one.
 NO_PICTURES = "No pictures are made here."
 

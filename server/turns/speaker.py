@@ -163,7 +163,7 @@ class Speaker:
         try:
             await self._runs.bind(turn.lease, thread)
         except (ServerError, asyncio.CancelledError):
-            await nobodys(self._engine.forget(thread))
+            await end_at_provider(self._engine.forget(thread))
             raise
         turn.thread = thread
 
@@ -171,7 +171,7 @@ class Speaker:
         try:
             await self._note(turn, Begun(handle, turn.assistant.label))
         except (ServerError, asyncio.CancelledError):
-            await nobodys(self._engine.cancel(handle))
+            await end_at_provider(self._engine.cancel(handle))
             raise
         turn.allow_last_look()
 
@@ -222,7 +222,7 @@ class Speaker:
         await self._delivery.send(turn.lease.person, used, turn.lease.attempt)
 
 
-async def nobodys(end: Awaitable[None]) -> None:
+async def end_at_provider(end: Awaitable[None]) -> None:
     """What cannot be noted would be nobody's: it is ended at the provider, as far as that can be reached."""
     with suppress(ServerError, TimeoutError):
         async with asyncio.timeout(CANCEL_SECONDS):
