@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import httpx2
@@ -21,7 +21,7 @@ from tests.ministack import Cloud
 from tests.scenario.checker import check
 from tests.scenario.client import Client, client, spoken
 from tests.scenario.description import description_of
-from tests.scenario.harms import Kind
+from tests.scenario.harms import Harm, Kind
 from tests.scenario.history import Kept, read_logs
 from tests.scenario.load import Crowd, Pace, crowd
 from tests.scenario.pair import NO_TURNS, SECRET, Nodes
@@ -32,6 +32,8 @@ from tests.scenario.test_handshake import refused
 WORDS = tuple(f" word{number}" for number in range(60))
 LONG = Answer(tokens=WORDS, interval=0.03)
 RESTARTED = (0, 1, 0, 1)
+# Until a process that does not answer is known for one, and the log is looked at instead.
+SPELL_SECONDS = 3
 
 
 @pytest.fixture
@@ -312,7 +314,7 @@ async def test_one_process_among_many_needs_the_others(start: Start, database: s
     async with start() as server:
         for command in (("worker",), ("serve", "--no-turns")):
             code, _, said = await run_command(*command, data_dir=server.data_dir, DATABASE_URL=database)
-            assert (code, "NODE_URL and CLUSTER_SECRET" in said) == (2, True)
+            assert (code, "NODE_URL is missing" in said) == (2, True)
 
 
 @pytest.mark.slow
@@ -387,13 +389,22 @@ async def test_a_rolling_restart_under_load_loses_doubles_and_reorders_nothing(
     again = len(provider.questions) - len(questions(logs))
     print(f"{len(questions(logs))} messages, {again} asked again, {len(load.sockets)} sockets, ended in", ends)
     assert harms == [], "\n".join(map(str, harms[:20]))
-    # A device that is moved while a reply is being said may be shown it whole.
-    by_device = Counter(harm.where for harm in found)
-    assert max(by_device.values(), default=0) <= len(RESTARTED), "\n".join(map(str, found[:20]))
+    # A device that is moved while a reply is being said may be shown it whole, and what else is said in that while.
+    assert max(spells(found).values(), default=0) <= len(RESTARTED), "\n".join(map(str, found[:20]))
     assert unsettled == []
     assert faults == []
     assert len(questions(logs)) > 50
     assert max(ends) < 15
+
+
+def spells(found: Sequence[Harm]) -> Counter[str]:
+    """How often each device was shown something without words; what was said in a short while counts once."""
+    began: dict[str, float] = {}
+    often: Counter[str] = Counter()
+    for at, device in sorted((harm.at or 0, harm.where) for harm in found):
+        if at - began.get(device, 0) > SPELL_SECONDS:
+            often[device], began[device] = often[device] + 1, at
+    return often
 
 
 def life(nodes: Nodes, which: int) -> AbstractAsyncContextManager[ServerProcess]:
