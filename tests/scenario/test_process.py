@@ -71,7 +71,7 @@ async def test_a_port_that_is_taken_is_named(server: ServerProcess, tmp_path: Pa
         ({"DATABASE_URL": "oracle://db"}, "DATABASE_URL"),
         ({"COGNITO_USER_POOL_ID": "eu-west-1_AbC"}, "COGNITO_CLIENT_IDS"),
         ({"COGNITO_ISSUER_URL": "http://example.com/pool", "COGNITO_CLIENT_IDS": "x"}, "http://example.com/pool"),
-        ({"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/nothing"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/nothing", "START_SECONDS": "0"}, "DATABASE_URL"),
         ({"LOCAL_LLM_GGUF": "/nothing.gguf", "OPENAI_BASE_URL": ""}, "/nothing.gguf"),
     ],
 )
