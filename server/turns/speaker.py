@@ -170,10 +170,18 @@ class Speaker:
     async def _keep(self, turn: Turn, handle: str) -> None:
         try:
             await self._note(turn, Begun(handle, turn.assistant.label))
-        except (ServerError, asyncio.CancelledError):
+        except ServerError:
             await end_at_provider(self._engine.cancel(handle))
             raise
+        except asyncio.CancelledError:
+            await end_at_provider(self._cancel_ours(turn, handle))
+            raise
         turn.allow_last_look()
+
+    async def _cancel_ours(self, turn: Turn, handle: str) -> None:
+        """Unless the lease was lost: it may have been noted before that, and be another worker's run by now."""
+        await self._runs.steps(turn.lease)
+        await self._engine.cancel(handle)
 
     async def _say(self, turn: Turn, text: str) -> None:
         if not turn.at:

@@ -336,6 +336,28 @@ async def test_what_is_noted_while_its_turn_is_cancelled_is_ended_at_the_provide
         assert ended == (["thread_1"] if stuck == "bind" else ["thread_1/run_1"])
 
 
+async def test_a_run_that_was_noted_and_passed_to_another_worker_is_not_ended() -> None:
+    now, noted = [0.0], asyncio.Event()
+
+    class Unheard(MemoryStore):
+        async def note(self, lease: Lease, step: Step) -> None:
+            await super().note(lease, step)
+            noted.set()
+            await asyncio.Event().wait()
+
+    scene = Scene(begin_and_hang, store=Unheard(clock=lambda: now[0], lease_seconds=30, most_waiting=10))
+    lease = await scene.lease()
+    running = asyncio.create_task(scene.runner.run(lease))
+    await noted.wait()
+    now[0] += 31
+    other = await scene.store.take(lease.conversation_id, "other")
+    assert other is not None
+    assert other.steps == 1
+    running.cancel()
+    await asyncio.wait([running])
+    assert scene.engine.cancelled == []
+
+
 async def test_a_conversation_is_forgotten_at_the_provider_first() -> None:
     scene = Scene(saying("hello"))
     lease = await scene.lease()
