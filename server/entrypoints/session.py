@@ -54,6 +54,7 @@ class Session:
         self._actions: list[str | bytes | Behind] = []
         self._working: asyncio.Task[None] | None = None
         self._ended = False
+        self._limit = asyncio.timeout(None)
         connection.catch_up = self._catch_up_soon
 
     def begin(self, conversation: Conversation, elsewhere: Sequence[Snapshot]) -> None:
@@ -104,7 +105,7 @@ class Session:
 
     async def _try(self, text: str | bytes) -> None:
         try:
-            async with asyncio.timeout(ACTION_SECONDS):
+            async with asyncio.timeout(ACTION_SECONDS) as self._limit:
                 await self._act(websocket.parse(text))
         except ConnectionGone:
             self._actions.clear()
@@ -198,7 +199,7 @@ class Session:
         """What the log has of it is shown, and what comes is in its place again."""
         self._connection.hold()
         try:
-            async with asyncio.timeout(ACTION_SECONDS):
+            async with asyncio.timeout(ACTION_SECONDS) as self._limit:
                 await self._replay(conversation, after)
             self._connection.begin(conversation)
         except NotFound:
@@ -247,13 +248,14 @@ class Session:
             after = page.entries[-1].offset
 
     async def _until_read(self) -> None:
-        """A long log comes no faster than it is read. Raises `ConnectionGone` where it is not."""
+        """A long log comes no faster than it is read, and takes its time. Raises `ConnectionGone` where it is not."""
         try:
             async with asyncio.timeout(UNREAD_SECONDS):
                 while self._connection.is_crowded():  # noqa: ASYNC110  the wire tells nobody
                     await asyncio.sleep(LOOK_SECONDS)
         except TimeoutError:
             self._connection.cut_off()
+        self._limit.reschedule(asyncio.get_running_loop().time() + ACTION_SECONDS)
 
     def _complete(self, conversation_id: str, entry: Entry) -> None:
         """The last words of a reply that was followed so far: they are held, or were not even sent."""

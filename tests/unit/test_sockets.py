@@ -20,7 +20,7 @@ from server.backends.memory import MemoryStore
 from server.channels import websocket
 from server.delivery.connection import Connection
 from server.delivery.hub import Hub
-from server.entrypoints import host
+from server.entrypoints import host, session
 from server.errors import ConnectionGone, NotFound, Unavailable
 from server.model import Conversation, Delta, Draft, Frame, InboundMessage, Lease, Page, Principal, RunStarted, Snapshot
 from server.settings import read_settings
@@ -127,6 +127,31 @@ async def test_after_a_backup_was_put_back_nobody_goes_on_behind_what_is_gone(se
             await client.send(json.dumps(resume))
             resumed, first = [json.loads(await client.recv()) for _ in range(2)]
             assert (resumed["epoch"], resumed["recovered"], first["offset"]) == (told, told == epoch, begins)
+
+
+async def test_a_long_log_may_take_longer_than_any_action(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "ACTION_SECONDS", 1)
+    store, anna = cast(MemoryStore, server.log), await person(server)
+    conversation = await store.create(anna, "websocket", "a")
+    for number in range(200):
+        await store.accept(InboundMessage(anna, conversation.id, f"m{number}", "hi"))
+        lease = await store.take(conversation.id, "elsewhere")
+        assert lease is not None
+        await store.answer(lease, Draft("x" * 200_000, "stop"))
+    async with (
+        serving(server) as url,
+        websockets.connect(url, compression=None, max_size=None, max_queue=None) as client,
+    ):
+        await client.recv()
+        await client.send(json.dumps({"action": "resume", "conversationId": conversation.id, "after": 0}))
+        for _ in range(6):
+            client.transport.pause_reading()
+            await asyncio.sleep(0.4)
+            client.transport.resume_reading()
+            await asyncio.sleep(0.01)
+        await client.send('{"action":"ping"}')
+        shown = [json.loads(await client.recv())["messageType"] for _ in range(402)]
+    assert shown == ["resumed", *["messageAccepted", "assistantResponse"] * 200, "pong"]
 
 
 class Away:

@@ -17,6 +17,7 @@ from server.backends.sql.engine import SCHEMA_LOCK_SECONDS, at_leisure
 from server.errors import ConfigError, Unavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+# Alembic finds it by itself, once it is imported.
 FOR_MYSQL = again.Again
 
 
