@@ -88,7 +88,6 @@ class Server:
     phones: Phones
     erasure: Erasure
     metrics: Metrics
-    assistant: str
     catalog: Catalog
     model: str
     door: PhoneDoor
@@ -98,6 +97,10 @@ class Server:
     shelf: Shelf
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     drained: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def assistant(self) -> str:
+        return self.settings.assistant_id
 
     def sign(self, key: str) -> str:
         """A link to a file, good for IMAGE_URL_SECONDS from now on; made when it is sent, and never kept."""
@@ -128,6 +131,16 @@ async def open_server(settings: Settings, roles: Roles = EVERY_ROLE) -> AsyncIte
             yield server
 
 
+async def open_ways_to_phones(
+    settings: Settings, store: Store, catalog: Catalog, shelf: Shelf, metrics: Metrics, stack: AsyncExitStack
+) -> tuple[Twilio | None, AzureSms | None, Phones]:
+    twilio = await open_twilio(settings, stack)
+    azure = await open_azure_sms(settings, catalog, stack)
+    senders = {**(twilio.senders if twilio else {}), **(azure.senders if azure else {})}
+    phones = open_phones(settings, store, metrics, owner=name_of(settings), senders=senders, sign=shelf.sign_for_phone)
+    return twilio, azure, phones
+
+
 async def put_together(settings: Settings, roles: Roles, stack: AsyncExitStack) -> tuple[Server, Store, Provider]:
     """From the store up: each part is given those that it works with."""
     verifier, pool = await open_auth(settings, stack)
@@ -140,10 +153,7 @@ async def put_together(settings: Settings, roles: Roles, stack: AsyncExitStack) 
     provider = await open_provider(settings, tools, metrics, stack)
     catalog = await open_catalog(settings, store)
     out = await open_deliveries(settings, store, shelf, metrics, stack)
-    twilio = await open_twilio(settings, stack)
-    azure = await open_azure_sms(settings, catalog, stack)
-    senders = {**(twilio.senders if twilio else {}), **(azure.senders if azure else {})}
-    phones = open_phones(settings, store, metrics, owner=name_of(settings), senders=senders, sign=shelf.sign_for_phone)
+    twilio, azure, phones = await open_ways_to_phones(settings, store, catalog, shelf, metrics, stack)
     worker = make_worker(settings, store, bell, catalog, provider, tools, out.router, metrics, phones, pictures)
     inbox = make_inbox(settings, store, bell, out.router, metrics, worker, out.cluster)
     server = Server(
@@ -163,7 +173,6 @@ async def put_together(settings: Settings, roles: Roles, stack: AsyncExitStack) 
         phones=phones,
         erasure=Erasure(inbox, conversations=store, log=store, notes=store, engine=provider.engine, files=shelf.files),
         metrics=metrics,
-        assistant=settings.assistant_id,
         catalog=catalog,
         model=provider.model,
         door=make_door(settings, store, inbox, make_album(settings, shelf)),
